@@ -1,0 +1,50 @@
+public import TensorCore
+
+/// A named tensor as a file stores it.
+public struct StoredTensor: Sendable {
+  /// The name; in the file's own terms, or in canonical terms once a model was imported.
+  public var name: String
+  /// The sizes, outermost first; the last is the length of a row. Empty for a scalar.
+  public var shape: [Int]
+  /// How the elements are stored.
+  public var format: TensorFormat
+  /// The stored bytes: little endian, row-major, contiguous, exactly as many as shape and format say.
+  public var bytes: TensorBytes
+
+  /// A tensor of `shape` in `format`.
+  public init(name: String, shape: [Int], format: TensorFormat, bytes: TensorBytes) {
+    self.name = name
+    self.shape = shape
+    self.format = format
+    self.bytes = bytes
+  }
+
+  /// The number of elements.
+  public var elementCount: Int { shape.reduce(1, *) }
+  /// The length of a row: the last size, 1 for a scalar.
+  public var rowLength: Int { shape.last ?? 1 }
+  /// The number of rows.
+  public var rowCount: Int { shape.dropLast().reduce(1, *) }
+}
+
+/// The bytes of a tensor, on hand or made when asked for.
+public struct TensorBytes: Sendable {
+  /// The number of bytes.
+  public let count: Int
+  private let make: @Sendable () throws -> ByteRegion
+
+  /// Bytes that are in memory or mapped already; loading them costs nothing.
+  public init(_ region: ByteRegion) {
+    count = region.count
+    make = { region }
+  }
+
+  /// Bytes that have to be gathered, swapped or decompressed: `make` returns exactly `count` bytes each time.
+  public init(count: Int, make: @escaping @Sendable () throws -> ByteRegion) {
+    self.count = count
+    self.make = make
+  }
+
+  /// The bytes, valid while the region lives. Lazy ones are made anew at each call.
+  public func load() throws -> ByteRegion { try make() }
+}

@@ -1,0 +1,62 @@
+public import TensorCore
+
+/// A model that can be run, by what it does.
+public enum RunnableModel: Sendable {
+  /// Predicts the next token.
+  case language(any LanguageModel)
+  /// Embeds texts.
+  case encoder(any EncoderModel)
+  /// Cannot be run, and why.
+  case none(reason: String)
+}
+
+/// Which positions of a forward pass logits are wanted for.
+public enum LogitsRequest: Sendable, Equatable {
+  /// None: the pass only fills the cache.
+  case none
+  /// The last position: one row.
+  case last
+  /// The positions from an index of this call's tokens on: one row each.
+  case from(Int)
+}
+
+/// A decoder-only language model over weights in their stored formats. Deterministic for any number of threads.
+public protocol LanguageModel: Sendable {
+  /// The number of logits.
+  var vocabularySize: Int { get }
+  /// The longest sequence the model was made for.
+  var contextLength: Int { get }
+  /// The bytes of weights that one decoded token reads.
+  var bytesPerToken: Int { get }
+  /// An empty cache for sequences of up to `capacity` tokens.
+  func makeCache(capacity: Int) -> KVCache
+  /// Runs `tokens` after those in `cache`, and adds them to it.
+  ///
+  /// - Returns: one row of `vocabularySize` logits for each position asked for.
+  /// - Precondition: the cache has room, and every token is below `vocabularySize`.
+  func forward(_ tokens: [Int], cache: KVCache, logits: LogitsRequest) -> Matrix
+}
+
+/// An encoder that turns a sequence of tokens into one vector.
+public protocol EncoderModel: Sendable {
+  /// The length of an embedding.
+  var embeddingLength: Int { get }
+  /// The longest sequence; longer ones are cut by the caller.
+  var contextLength: Int { get }
+  /// The pooled (and, where the model says so, normalised) embedding of each sequence: one row each.
+  func embed(_ sequences: [[Int]]) -> Matrix
+}
+
+/// The keys and values of the tokens seen so far.
+public final class KVCache: @unchecked Sendable {
+  /// The number of tokens it can hold.
+  public let capacity: Int
+  /// The number of tokens it holds.
+  public internal(set) var count = 0
+
+  /// A cache; models make their own.
+  init(capacity: Int) { self.capacity = capacity }
+
+  /// Forgets all tokens from `count` on.
+  public func truncate(to count: Int) { self.count = min(self.count, count) }
+}

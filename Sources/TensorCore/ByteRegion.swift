@@ -1,0 +1,61 @@
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// Read-only bytes that stay valid while the region lives: a part of a mapped file, or memory of its own.
+///
+/// Regions are shared freely between threads: nobody writes to one after it was made.
+public final class ByteRegion: @unchecked Sendable {
+  /// The first byte; aligned to 64 when the region owns its memory.
+  public let base: UnsafeRawPointer
+  /// The number of bytes.
+  public let count: Int
+  private let owner: AnyObject?
+  private let allocation: UnsafeMutableRawPointer?
+
+  /// A view of memory that `owner` keeps alive.
+  public init(base: UnsafeRawPointer, count: Int, owner: AnyObject) {
+    self.base = base
+    self.count = count
+    self.owner = owner
+    self.allocation = nil
+  }
+
+  /// Memory of its own, filled once by `body`.
+  ///
+  /// - Parameter body: writes all `count` bytes; the memory starts as zeros.
+  public init(count: Int, filledBy body: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 64)
+    memset(memory, 0, max(count, 1))
+    do {
+      try body(UnsafeMutableRawBufferPointer(start: memory, count: count))
+    } catch {
+      memory.deallocate()
+      throw error
+    }
+    self.base = UnsafeRawPointer(memory)
+    self.count = count
+    self.owner = nil
+    self.allocation = memory
+  }
+
+  /// A copy of `bytes`.
+  public convenience init(_ bytes: [UInt8]) {
+    self.init(count: bytes.count) { target in bytes.withUnsafeBytes { target.copyMemory(from: $0) } }
+  }
+
+  deinit { allocation?.deallocate() }
+
+  /// The bytes as a buffer; valid while the region lives.
+  public var buffer: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+
+  /// The bytes at `range`, sharing this region's memory.
+  ///
+  /// - Precondition: `range` lies inside the region.
+  public func slice(_ range: Range<Int>) -> ByteRegion {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count, "slice outside of its region")
+    return ByteRegion(base: base + range.lowerBound, count: range.count, owner: self)
+  }
+}
