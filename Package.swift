@@ -16,12 +16,14 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
   ],
   targets: [
     // MARK: C and system libraries
     .target(name: "CKernels"),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .target(name: "CDefaultText"),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
     // MARK: Numbers and formats
@@ -43,6 +45,7 @@ let package = Package(
       name: "Passes",
       dependencies: [
         "TensorCore", "WeightCodecs", "ModelFiles", "Models",
+        .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: settings),
     .target(
@@ -54,7 +57,8 @@ let package = Package(
     .target(
       name: "Compression",
       dependencies: [
-        "TensorCore", "WeightCodecs", "ModelFiles", "Models", "Passes", "Evaluation", "Reporting",
+        "CDefaultText", "TensorCore", "WeightCodecs", "ModelFiles", "Models", "Passes", "Evaluation",
+        "Reporting",
       ],
       swiftSettings: settings),
 
@@ -97,7 +101,7 @@ let package = Package(
       dependencies: ["Compression", "Passes", "Models", "ModelFiles", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["TestSupport"], swiftSettings: settings),
+      name: "CommandLineTests", dependencies: ["compress", "TestSupport"], swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17

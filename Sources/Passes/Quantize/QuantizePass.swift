@@ -1,0 +1,138 @@
+public import ModelFiles
+public import Models
+public import TensorCore
+internal import WeightCodecs
+
+/// Rounds weights to a block format, data-free: every row by its codec's scale search.
+///
+/// `int8` is Q8_0. `int4` is Q4_K, or IQ4_NL where rows do not divide by 256 (the same 4.5 bits a weight), with token
+/// embedding and output in Q6_K (or Q8_0). Vectors stay f32; position and type embeddings, a thousandth of a model, keep their format.
+public struct QuantizePass: Pass {
+  public static let name = "quantize"
+
+  /// What the user asks for: a width, or one format for all matrices.
+  public enum Target: Sendable, Equatable {
+    case int8, int4
+    case format(TensorFormat)
+
+    /// The name in recipes.
+    public var name: String {
+      switch self {
+      case .int8: "int8"
+      case .int4: "int4"
+      case .format(let format): format.rawValue
+      }
+    }
+
+    /// The formats that a recipe can name.
+    static let formats: [TensorFormat] = [
+      .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .iq4_nl, .q4_1, .q4_0, .f16, .bf16, .f32,
+    ]
+
+    /// The target of a recipe's word, or nil.
+    public init?(name: String) {
+      switch name {
+      case "int8": self = .int8
+      case "int4": self = .int4
+      default:
+        guard let format = TensorFormat(rawValue: name), Target.formats.contains(format) else { return nil }
+        self = .format(format)
+      }
+    }
+  }
+
+  /// The matrices' target.
+  public var target: Target
+  /// The format of token embedding and output; nil for the target's usual one.
+  public var embeddings: TensorFormat?
+  /// Whether tensors that are quantized already may be quantized again.
+  public var allowRequantize: Bool
+
+  /// A pass to `target`.
+  public init(_ target: Target, embeddings: TensorFormat? = nil, allowRequantize: Bool = false) {
+    self.target = target
+    self.embeddings = embeddings
+    self.allowRequantize = allowRequantize
+  }
+
+  public init(options: inout RecipeMapping) throws(RecipeError) {
+    let known = ["int8", "int4"] + Target.formats.map(\.rawValue)
+    let name = try options.string("format") ?? "int4"
+    guard let target = Target(name: name) else {
+      throw options.failure("unknown format '\(name)'; known are \(known.joined(separator: ", "))")
+    }
+    var embeddings: TensorFormat?
+    if let name = try options.string("embeddings") {
+      guard case .format(let format)? = Target(name: name) else {
+        throw options.failure("unknown format '\(name)' for embeddings; known are \(known.dropFirst(2).joined(separator: ", "))")
+      }
+      embeddings = format
+    }
+    self.init(target, embeddings: embeddings, allowRequantize: try options.boolean("allow-requantize") ?? false)
+    try options.finish(known: ["format", "embeddings", "allow-requantize"])
+  }
+
+  public var options: JSONValue {
+    var object = JSONObject([("format", .string(target.name)), ("allow-requantize", .bool(allowRequantize))])
+    if let embeddings { object["embeddings"] = .string(embeddings.rawValue) }
+    return .object(object)
+  }
+
+  public var label: String { target.name }
+
+  public func plan(for checkpoint: Checkpoint) throws -> PassPlan {
+    var entries: [PassPlan.Entry] = []
+    for tensor in checkpoint.tensors {
+      let role = checkpoint.role(of: tensor.name)
+      let (format, note) = treatment(of: tensor, role: role)
+      if tensor.format.isQuantized, format != tensor.format, !allowRequantize {
+        throw PassError(
+          "tensor '\(tensor.name)' is already quantized (\(tensor.format.rawValue)): rounding twice costs quality; "
+            + "start from the unquantized model, or pass --allow-requantize")
+      }
+      entries.append(
+        PassPlan.Entry(
+          name: tensor.name, role: role, shape: tensor.shape, from: tensor.format, to: format, note: note))
+    }
+    guard entries.contains(where: { $0.from != $0.to }) else {
+      throw PassError("nothing to quantize: no matrix would change its format")
+    }
+    return PassPlan(entries: entries, notes: summary(of: entries))
+  }
+
+  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint) throws -> Checkpoint { plan.reencode(checkpoint) }
+
+  /// The format that a tensor gets, and why it is not the one asked for.
+  private func treatment(of tensor: StoredTensor, role: TensorRole) -> (TensorFormat, String?) {
+    guard tensor.shape.count >= 2, tensor.format.isWeight, let wanted = wanted(for: role) else {
+      return (tensor.format, nil)
+    }
+    let (format, reason) = FormatFallback.format(for: wanted, rowLength: tensor.rowLength)
+    return (format, reason)
+  }
+
+  private func wanted(for role: TensorRole) -> TensorFormat? {
+    switch role {
+    case .tokenEmbedding, .output:
+      if let embeddings { return embeddings }
+      return switch target {
+      case .int8: .q8_0
+      case .int4: .q6_k
+      case .format(let format): format
+      }
+    case _ where role.isLinear:
+      return switch target {
+      case .int8: .q8_0
+      case .int4: .q4_k
+      case .format(let format): format
+      }
+    default: return nil
+    }
+  }
+
+  private func summary(of entries: [PassPlan.Entry]) -> [String] {
+    var counts: [String: Int] = [:]
+    for entry in entries { if let note = entry.note { counts[note, default: 0] += 1 } }
+    return counts.sorted { $0.key < $1.key }.map { "\($0.value) tensor\($0.value == 1 ? "" : "s"): \($0.key)" }
+  }
+}

@@ -1,0 +1,114 @@
+public import ModelFiles
+
+/// What a run does: the stages in order, the container of the artifacts, how they are evaluated.
+///
+/// ```yaml
+/// version: 1
+/// format: gguf
+/// stages:
+///   - quantize: {format: int4}
+/// evaluation: {context: 512, tokens: 16384}
+/// ```
+public struct Recipe: Sendable {
+  /// The version of the recipe language.
+  public static let currentVersion = 1
+  /// A short name for the run's folder: the stages' labels.
+  public var name: String { stages.isEmpty ? "baseline" : stages.map(\.label).joined(separator: "-") }
+  /// The container of the artifacts.
+  public var container = OutputContainer.gguf
+  /// The passes after the baseline.
+  public var stages: [any Pass]
+  /// How every stage is evaluated.
+  public var evaluation = EvaluationPlan()
+  /// The seed of everything random.
+  public var seed = 0
+  /// The zstd level of the artifacts.
+  public var level: Int?
+
+  /// A recipe of `stages`.
+  public init(stages: [any Pass]) { self.stages = stages }
+}
+
+/// The kinds of file an artifact decodes to.
+public enum OutputContainer: String, Sendable, CaseIterable {
+  case gguf, safetensors
+}
+
+/// How stages are evaluated.
+public struct EvaluationPlan: Sendable, Equatable {
+  /// The text or sentence pairs, as a path; nil for the text that the program carries.
+  public var text: String?
+  /// Tokens a chunk, BOS included; nil for the smaller of 512 and what the model can.
+  public var context: Int?
+  /// The most tokens to read.
+  public var tokens = 16384
+  /// Whether latency is measured.
+  public var latency = true
+
+  /// The defaults.
+  public init() {}
+}
+
+extension Recipe {
+  private static let keys = ["version", "format", "stages", "evaluation", "seed", "level"]
+
+  /// Reads a recipe from YAML text. Unknown keys, wrong types and values out of range are errors with their line.
+  public init(yaml text: String, path: String) throws(RecipeError) {
+    var top = try RecipeMapping.parse(text, path: path)
+    if let version = try top.integer("version", in: 1...1_000_000), version != Recipe.currentVersion {
+      throw top.failure("recipe version \(version) is not known; this program reads version \(Recipe.currentVersion)")
+    }
+    if let name = try top.string("format") {
+      guard let container = OutputContainer(rawValue: name) else {
+        throw top.failure("unknown format '\(name)'; known are gguf, safetensors")
+      }
+      self.container = container
+    }
+    stages = []
+    for stage in try top.mappings("stages") ?? [] { stages.append(try PassList.pass(from: stage)) }
+    if var section = try top.mapping("evaluation") { evaluation = try EvaluationPlan(&section) }
+    seed = try top.integer("seed", in: 0...Int(Int32.max)) ?? 0
+    level = try top.integer("level", in: 1...22)
+    try top.finish(known: Recipe.keys)
+  }
+
+  /// The recipe with every default written out, as a value with sorted keys (for manifests and hashes).
+  public var json: JSONValue {
+    var top = JSONObject([
+      ("version", .integer(Recipe.currentVersion)), ("format", .string(container.rawValue)),
+      ("seed", .integer(seed)), ("evaluation", evaluation.json),
+      ("stages", .array(stages.map { .object(JSONObject([(type(of: $0).name, $0.options)])) })),
+    ])
+    if let level { top["level"] = .integer(level) }
+    return .object(top)
+  }
+
+  /// The recipe with every default written out, as YAML that ``init(yaml:path:)`` reads back.
+  public var yaml: String {
+    var lines = ["# The resolved recipe of a run: `compress --recipe recipe.yaml MODEL` repeats it."]
+    lines += ["version: \(Recipe.currentVersion)", "format: \(container.rawValue)", "seed: \(seed)"]
+    if let level { lines.append("level: \(level)") }
+    lines.append("evaluation: \(evaluation.json.text())")
+    lines.append(stages.isEmpty ? "stages: []" : "stages:")
+    for stage in stages { lines.append("  - \(type(of: stage).name): \(stage.options.text())") }
+    return lines.joined(separator: "\n") + "\n"
+  }
+}
+
+extension EvaluationPlan {
+  init(_ section: inout RecipeMapping) throws(RecipeError) {
+    self.init()
+    text = try section.string("text")
+    context = try section.integer("context", in: 8...1_048_576)
+    tokens = try section.integer("tokens", in: 16...1_000_000_000) ?? tokens
+    latency = try section.boolean("latency") ?? latency
+    try section.finish(known: ["text", "context", "tokens", "latency"])
+  }
+
+  var json: JSONValue {
+    var object = JSONObject([("tokens", .integer(tokens)), ("latency", .bool(latency))])
+    if let text { object["text"] = .string(text) }
+    if let context { object["context"] = .integer(context) }
+    return .object(object)
+  }
+}

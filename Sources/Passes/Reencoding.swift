@@ -1,0 +1,28 @@
+public import ModelFiles
+internal import TensorCore
+internal import WeightCodecs
+
+extension PassPlan {
+  /// `checkpoint` with every tensor in its planned format; encoded when read, so memory holds one tensor at a time.
+  public func reencode(_ checkpoint: Checkpoint) -> Checkpoint {
+    var result = checkpoint
+    result.tensors = zip(checkpoint.tensors, entries).map { tensor, entry in
+      guard entry.to != tensor.format else { return tensor }
+      return PassPlan.reencode(tensor, to: entry.to)
+    }
+    result.notes += notes
+    return result
+  }
+
+  /// One tensor in another format.
+  private static func reencode(_ tensor: StoredTensor, to format: TensorFormat) -> StoredTensor {
+    let (rows, columns, source, bytes) = (tensor.rowCount, tensor.rowLength, tensor.format, tensor.bytes)
+    let count = format.byteCount(of: columns).map { $0 * rows } ?? 0
+    var result = tensor
+    result.format = format
+    result.bytes = TensorBytes(count: count) {
+      try TensorCoding.reencode(try bytes.load(), from: source, to: format, rows: rows, columns: columns)
+    }
+    return result
+  }
+}
