@@ -1,6 +1,50 @@
-import ArgumentParser
+internal import ArgumentParser
+internal import Compression
+internal import TensorCore
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// The program: `compress --int4 MODEL`, and the subcommands around it.
 @main
 struct Compress: ParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Makes models smaller, and proves what it cost.")
+  static let configuration = CommandConfiguration(
+    commandName: "compress",
+    abstract: "Makes a model smaller, proves what it cost, and packs it for shipping.",
+    discussion: """
+      EXAMPLES
+        compress --int4 model.bin                 quantize, evaluate, report, pack
+        compress --int8 ./hf-folder -o out        … a Hugging Face folder, into out/
+        compress --recipe recipe.yaml model.gguf  several stages, each evaluated
+        compress inspect model.safetensors        what is in a file
+        compress generate out/1-int8/model.gguf.zst -p "Once upon a time"
+
+      EXIT CODES
+        0 done   2 a quality gate failed   64 usage   65 bad model or recipe   74 input/output   1 anything else
+      """,
+    version: "compress \(toolVersion)",
+    subcommands: [
+      RunCommand.self, InspectCommand.self, EvalCommand.self, BenchCommand.self, GenerateCommand.self,
+      ConvertCommand.self, UnpackCommand.self, VerifyCommand.self,
+    ],
+    defaultSubcommand: RunCommand.self)
+
+  static func main() {
+    // A reader that goes away (`compress inspect … | head`) is no reason for a stack of messages.
+    signal(SIGPIPE, SIG_DFL)
+    var command: any ParsableCommand
+    do { command = try parseAsRoot() } catch { exit(withError: error) }
+    do { try command.run() } catch let error as ExitCode {
+      exit(withError: error)
+    } catch let error as ValidationError {
+      exit(withError: error)
+    } catch {
+      let failure = JobError(error)
+      Terminal.error("compress: \(failure.description)\n")
+      Compress.exit(withError: ExitCode(failure.kind.rawValue))
+    }
+  }
 }

@@ -112,3 +112,14 @@ extension EvaluationPlan {
     return .object(object)
   }
 }
+
+extension Recipe {
+  /// Lets every quantize stage take tensors that are quantized already.
+  public mutating func allowRequantize() {
+    stages = stages.map { stage in
+      guard var quantize = stage as? QuantizePass else { return stage }
+      quantize.allowRequantize = true
+      return quantize
+    }
+  }
+}

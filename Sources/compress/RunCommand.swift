@@ -1,0 +1,110 @@
+internal import ArgumentParser
+internal import Compression
+internal import ModelFiles
+internal import Passes
+
+/// The main job: every stage packed, read back, evaluated and reported.
+struct RunCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Compress a model: every stage is packed, read back, evaluated and reported. (default)",
+    discussion: """
+      Writes a folder with a report, the resolved recipe and one artifact for each stage. An artifact is a zstd file:
+      `zstd -d` (or `compress unpack`) turns it into a standard GGUF or safetensors file.
+
+      EXAMPLES
+        compress --int4 model.bin
+        compress --int8 model.gguf --eval held-out.txt -o out
+        compress --int4 minilm --eval pairs.csv
+        compress --recipe recipe.yaml model.safetensors
+      """)
+
+  @OptionGroup var source: ModelArguments
+  @OptionGroup var common: CommonArguments
+
+  @Flag(help: "Quantize to 8 bits (Q8_0).")
+  var int8 = false
+
+  @Flag(help: "Quantize to 4 bits (Q4_K, or IQ4_NL where rows do not divide by 256).")
+  var int4 = false
+
+  @Option(help: "Run the stages of this YAML file.")
+  var recipe: String?
+
+  @Option(name: [.short, .long], help: "The run's folder (default: Reports/<model>-<recipe>).")
+  var output: String?
+
+  @Option(help: "What artifacts decode to: gguf or safetensors.")
+  var format: OutputContainer?
+
+  @Option(help: "Text (.txt, .jsonl) or sentence pairs (.csv, .tsv) to evaluate on (default: the text shipped with the program).")
+  var eval: String?
+
+  @Option(help: "Tokens a chunk of evaluation text (default: 512, or what the model can).")
+  var context: Int?
+
+  @Option(help: "The most tokens of evaluation text to use (default: 16384).")
+  var evalTokens: Int?
+
+  @Flag(help: "Leave latency out.")
+  var noLatency = false
+
+  @Flag(help: "Quantize tensors that are quantized already.")
+  var allowRequantize = false
+
+  @Flag(help: "Accept weights that are NaN or infinite.")
+  var allowNonfinite = false
+
+  @Option(help: "The zstd level of the artifacts, 1 to 22.")
+  var level: Int?
+
+  @Option(help: "The seed of everything random (default: 0).")
+  var seed: Int?
+
+  func validate() throws {
+    if int8 && int4 { throw ValidationError("Choose --int8 or --int4; a recipe file can hold several stages.") }
+    if recipe != nil && (int8 || int4) { throw ValidationError("Choose --recipe or --int8/--int4, not both.") }
+    if recipe == nil && !int8 && !int4 {
+      throw ValidationError("Nothing to do: add --int4, --int8 or --recipe FILE.")
+    }
+    if let context, context < 8 { throw ValidationError("--context must be at least 8.") }
+    if let evalTokens, evalTokens < 16 { throw ValidationError("--eval-tokens must be at least 16.") }
+    if let level, !(1...22).contains(level) { throw ValidationError("--level must be from 1 to 22.") }
+    if let seed, seed < 0 { throw ValidationError("--seed must not be negative.") }
+  }
+
+  func run() throws {
+    common.apply()
+    let job = Job(
+      model: source.model, tokenizer: source.tokenizer, recipe: try resolvedRecipe(), output: output,
+      allowNonfinite: allowNonfinite, commandLine: CommandLine.arguments)
+    let bar = ProgressBar(quiet: common.quiet)
+    Interruption.install()
+    defer { bar.finish() }
+    let outcome = try job.run { bar.show($0) }
+    bar.finish()
+    Terminal.output(outcome.table(width: Terminal.width))
+    if !common.quiet { Terminal.output(outcome.places) }
+  }
+
+  /// The recipe of the file or of the flags, with the command line's options on top.
+  private func resolvedRecipe() throws -> Recipe {
+    var result: Recipe
+    if let recipe {
+      result = try Recipe(yaml: try TextFile.read(recipe), path: recipe)
+    } else {
+      result = Recipe(stages: [QuantizePass(int8 ? .int8 : .int4)])
+    }
+    if allowRequantize { result.allowRequantize() }
+    if let format { result.container = format }
+    if let eval { result.evaluation.text = eval }
+    if let context { result.evaluation.context = context }
+    if let evalTokens { result.evaluation.tokens = evalTokens }
+    if noLatency { result.evaluation.latency = false }
+    if let level { result.level = level }
+    if let seed { result.seed = seed }
+    return result
+  }
+}
+
+extension OutputContainer: ExpressibleByArgument {}
