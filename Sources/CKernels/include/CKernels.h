@@ -3,6 +3,7 @@
 // Scalar twins define the results; vector bodies are chosen at run time (see Kernels.c).
 #include <stddef.h>
 #include <stdint.h>
+#include "ck_decode.h"
 
 // The name of the instruction set in use: "scalar", "avx2", "avx512-vnni", "neon".
 const char *ck_instruction_set(void);
