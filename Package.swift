@@ -17,6 +17,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
   ],
   targets: [
     // MARK: C and system libraries
@@ -49,7 +50,10 @@ let package = Package(
       ],
       swiftSettings: settings),
     .target(
-      name: "Evaluation", dependencies: ["TensorCore", "ModelFiles", "Models"],
+      name: "Evaluation",
+      dependencies: [
+        "CKernels", "TensorCore", "ModelFiles", "Models", .product(name: "Crypto", package: "swift-crypto"),
+      ],
       swiftSettings: settings),
     .target(
       name: "Reporting", dependencies: ["ModelFiles", "Evaluation", "Passes"],
@@ -91,11 +95,12 @@ let package = Package(
       exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
       name: "EvaluationTests",
-      dependencies: ["Evaluation", "Models", "TensorCore", "TestSupport"],
-      swiftSettings: settings),
+      dependencies: ["Evaluation", "Models", "ModelFiles", "TensorCore", "TestSupport"],
+      exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
       name: "ReportingTests",
-      dependencies: ["Reporting", "Evaluation", "TestSupport"], swiftSettings: settings),
+      dependencies: ["Reporting", "Evaluation", "ModelFiles", "TestSupport"],
+      exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
       name: "CompressionTests",
       dependencies: ["Compression", "Passes", "Models", "ModelFiles", "TestSupport"],

@@ -52,10 +52,10 @@ public final class KVCache: @unchecked Sendable {
   /// The number of tokens it can hold.
   public let capacity: Int
   /// The number of tokens it holds.
-  public internal(set) var count = 0
+  public package(set) var count = 0
 
   /// A cache; models make their own.
-  init(capacity: Int) { self.capacity = capacity }
+  package init(capacity: Int) { self.capacity = capacity }
 
   /// Forgets all tokens from `count` on.
   public func truncate(to count: Int) { self.count = min(self.count, count) }

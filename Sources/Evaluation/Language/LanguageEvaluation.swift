@@ -1,0 +1,187 @@
+public import Models
+import TensorCore
+
+/// How far an evaluation has come.
+public struct EvaluationProgress: Sendable, Equatable {
+  /// Chunks (or, for encoders, sentences) that are done.
+  public var done: Int
+  /// Their number in all.
+  public var total: Int
+  /// The mean loss so far, for language models.
+  public var loss: Double?
+}
+
+/// Perplexity of a language model, and its divergence from a baseline, in one pass over a text.
+///
+/// Both models run side by side, one chunk at a time: no file of stored logits, no top-k approximation. Memory is bounded by
+/// ``logitsLimit``, whatever the vocabulary.
+public enum LanguageEvaluation {
+  /// The most logits of one model that are held at a time: 8 M (32 MB), or one row.
+  package static let logitsLimit = 8 << 20
+
+  /// Evaluates `model` on `chunks`.
+  ///
+  /// - Parameters:
+  ///   - baseline: the model that it is compared with; nil to leave the comparison out.
+  ///   - progress: called after each chunk; an error it throws ends the evaluation.
+  /// - Throws: ``EvaluationError`` when vocabularies do not fit or a logit is not finite.
+  public static func run(
+    _ model: any LanguageModel, baseline: (any LanguageModel)? = nil, chunks: EvaluationChunks,
+    progress: (EvaluationProgress) throws -> Void = { _ in }
+  ) throws -> LanguageMetrics {
+    try run(model, baseline: baseline, chunks: chunks, logitsLimit: logitsLimit, progress: progress)
+  }
+
+  /// ``run(_:baseline:chunks:progress:)`` with a chosen bound on memory, for tests.
+  package static func run(
+    _ model: any LanguageModel, baseline: (any LanguageModel)?, chunks: EvaluationChunks, logitsLimit: Int,
+    progress: (EvaluationProgress) throws -> Void = { _ in }
+  ) throws -> LanguageMetrics {
+    try check(model, baseline, chunks)
+    let capacity = chunks.chunks.reduce(1) { max($0, $1.tokens.count) }
+    let candidate = ChunkRunner(model: model, capacity: capacity)
+    let reference = baseline.map { ChunkRunner(model: $0, capacity: capacity) }
+    let rows = max(1, logitsLimit / max(1, model.vocabularySize))
+    var sums: [ChunkSums] = []
+    var divergences: [Double] = []
+    for (index, chunk) in chunks.chunks.enumerated() {
+      let scores = try score(chunk, index: index, candidate, reference, rows: rows, place: chunks.textName)
+      sums.append(ChunkSums(scores, hasBaseline: reference != nil))
+      if reference != nil { divergences += scores.map(\.divergence) }
+      let total = sums.reduce((loss: 0.0, tokens: 0)) { ($0.loss + $1.loss, $0.tokens + $1.tokens) }
+      try progress(
+        EvaluationProgress(
+          done: index + 1, total: chunks.chunks.count, loss: total.loss / Double(max(1, total.tokens))))
+    }
+    return LanguageMetrics(context: chunks.context, chunks: sums, divergences: divergences)
+  }
+
+  private static func check(
+    _ model: any LanguageModel, _ baseline: (any LanguageModel)?, _ chunks: EvaluationChunks
+  ) throws {
+    let size = model.vocabularySize
+    if let baseline, baseline.vocabularySize != size {
+      throw EvaluationError(
+        .mismatch, chunks.textName,
+        "the model has \(size) logits, its baseline \(baseline.vocabularySize): they cannot be compared")
+    }
+    for chunk in chunks.chunks {
+      if let token = chunk.tokens.first(where: { $0 < 0 || $0 >= size }) {
+        throw EvaluationError(
+          .mismatch, chunks.textName,
+          "the tokenizer gave token \(token), the model has \(size) logits: this is another model's tokenizer"
+        )
+      }
+    }
+    guard chunks.scoredCount > 0 else {
+      throw EvaluationError(.tooShort, chunks.textName, "there is no token to score")
+    }
+  }
+
+  /// The scores of one chunk's predictions, at most `rows` positions' logits being held at a time.
+  private static func score(
+    _ chunk: EvaluationChunks.Chunk, index: Int, _ candidate: ChunkRunner, _ reference: ChunkRunner?,
+    rows: Int,
+    place: String
+  ) throws -> [TokenScore] {
+    candidate.begin(chunk)
+    reference?.begin(chunk)
+    var scores: [TokenScore] = []
+    scores.reserveCapacity(chunk.scoredCount)
+    var position = chunk.first
+    // The last token predicts what is not there: it is never fed.
+    while position < chunk.tokens.count - 1 {
+      let range = position..<min(position + rows, chunk.tokens.count - 1)
+      let logits = candidate.logits(chunk.tokens[range])
+      let baseline = reference?.logits(chunk.tokens[range])
+      let truth = Array(chunk.tokens[range.lowerBound + 1...range.upperBound])
+      switch TokenScore.scores(logits, baseline: baseline, truth: truth) {
+      case .success(let part): scores += part
+      case .failure(let bad):
+        let name = bad.isBaseline ? "baseline" : "model"
+        throw EvaluationError(
+          .nonFinite, place,
+          "the \(name)'s logits at position \(range.lowerBound + bad.row) of chunk \(index) are not finite: "
+            + "its weights or activations overflow")
+      }
+      position = range.upperBound
+    }
+    return scores
+  }
+}
+
+/// A model with its cache, run over one chunk after the other.
+private struct ChunkRunner {
+  let model: any LanguageModel
+  let cache: KVCache
+
+  init(model: any LanguageModel, capacity: Int) {
+    self.model = model
+    cache = model.makeCache(capacity: capacity)
+  }
+
+  /// Starts `chunk`: runs the tokens before the first scored position.
+  func begin(_ chunk: EvaluationChunks.Chunk) {
+    cache.truncate(to: 0)
+    if chunk.first > 0 { _ = model.forward(Array(chunk.tokens[..<chunk.first]), cache: cache, logits: .none) }
+  }
+
+  /// Runs the next tokens: one row of logits for each.
+  func logits(_ tokens: ArraySlice<Int>) -> Matrix {
+    model.forward(Array(tokens), cache: cache, logits: .from(0))
+  }
+}
+
+/// The row of logits that has a NaN or an infinity.
+private struct NonFiniteRow: Error {
+  var row: Int
+  var isBaseline: Bool
+}
+
+extension TokenScore {
+  /// One score for each row, computed on all threads; the sums are taken in order afterwards.
+  fileprivate static func scores(
+    _ logits: Matrix, baseline: Matrix?, truth: [Int]
+  ) -> Result<[TokenScore], NonFiniteRow> {
+    precondition(logits.rows == truth.count, "one row of logits for each position")
+    let results = Locked([Result<TokenScore, NonFiniteRow>?](repeating: nil, count: truth.count))
+    Parallel.forEach(truth.count) { row in
+      let result = logits.withRow(row) { model -> Result<TokenScore, NonFiniteRow> in
+        guard let model = LogitRow(model) else { return .failure(NonFiniteRow(row: row, isBaseline: false)) }
+        guard let baseline else { return .success(model.score(of: truth[row])) }
+        return baseline.withRow(row) { reference in
+          guard let reference = LogitRow(reference) else {
+            return .failure(NonFiniteRow(row: row, isBaseline: true))
+          }
+          return .success(model.score(of: truth[row], baseline: reference))
+        }
+      }
+      results.withLock { $0[row] = result }
+    }
+    return Result { () throws(NonFiniteRow) in
+      var scores: [TokenScore] = []
+      for case .some(let result) in results.withLock({ $0 }) { scores.append(try result.get()) }
+      return scores
+    }
+  }
+}
+
+extension Matrix {
+  /// The values of one row as a buffer, valid inside `body`.
+  fileprivate func withRow<Result>(_ row: Int, _ body: (UnsafeBufferPointer<Float>) -> Result) -> Result {
+    elements.withUnsafeBufferPointer {
+      body(UnsafeBufferPointer(rebasing: $0[row * columns..<(row + 1) * columns]))
+    }
+  }
+}
+
+extension ChunkSums {
+  fileprivate init(_ scores: [TokenScore], hasBaseline: Bool) {
+    self.init(tokens: scores.count, loss: scores.reduce(0) { $0 + $1.loss })
+    guard hasBaseline else { return }
+    baselineLoss = scores.reduce(0) { $0 + $1.baselineLoss }
+    divergence = scores.reduce(0) { $0 + $1.divergence }
+    sameTop = scores.reduce(0) { $0 + ($1.isSameTop ? 1 : 0) }
+    squaredDelta = scores.reduce(0) { $0 + $1.squaredDelta }
+  }
+}

@@ -1,0 +1,94 @@
+public import Models
+import TensorCore
+
+/// Measures speed: warm-up first, then runs until there are enough or the time is spent.
+public struct Latency: Sendable {
+  /// The tokens of a prompt; nil for min(512, half the model's context).
+  public var promptLength: Int?
+  /// The tokens that are generated in one run, as far as the context allows.
+  public var decodeLength = 64
+  /// The runs that are thrown away at first.
+  public var warmUps = 1
+  /// The number of runs wanted.
+  public var runs = 10
+  /// The number of runs that are made even when they take longer than the budget.
+  public var minimumRuns = 3
+  /// The seconds for each of prefill and decode after which no further run is begun.
+  public var budget = 3.0
+  /// The clock.
+  public var clock = Stopwatch.system
+
+  /// The default measurement.
+  public init() {}
+
+  /// Measures prefill and decode of `model`.
+  ///
+  /// Tokens are random and the same for every model of a vocabulary: speed does not depend on what they say.
+  /// - Returns: metrics without time to first token and peak memory, which only the caller can measure.
+  public func measure(_ model: any LanguageModel) -> LatencyMetrics {
+    let context = max(2, model.contextLength)
+    let prompt = tokens(max(1, min(promptLength ?? min(512, context / 2), context - 1)), model)
+    let generated = tokens(max(1, min(decodeLength, context - 1)), model)
+    // Decoding starts behind a short prompt, as a chat does; both fit the context.
+    let start = min(prompt.count, max(1, min(16, context - generated.count)))
+    let cache = model.makeCache(capacity: max(prompt.count, start + generated.count))
+    let prefill = repeated {
+      cache.truncate(to: 0)
+      return [
+        clock.time { _ = model.forward(prompt, cache: cache, logits: .last) } / Double(prompt.count)
+      ]
+    }
+    let decode = repeated {
+      cache.truncate(to: 0)
+      _ = model.forward(Array(prompt[..<start]), cache: cache, logits: .none)
+      return generated.map { token in
+        clock.time { _ = model.forward([token], cache: cache, logits: .last) }
+      }
+    }
+    return LatencyMetrics(
+      prefill: .init(tokens: prompt.count, runs: prefill.runs, samples: prefill.samples),
+      decode: .init(tokens: generated.count, runs: decode.runs, samples: decode.samples),
+      timeToFirstToken: nil, bytesPerToken: model.bytesPerToken, peakMemory: nil, isPeakOfStage: false,
+      threads: Parallel.threadCount)
+  }
+
+  /// Measures an encoder on one batch of `sequences`.
+  ///
+  /// - Precondition: there is at least one token.
+  public func measure(_ model: any EncoderModel, sequences: [[Int]]) -> LatencyMetrics {
+    let count = sequences.reduce(0) { $0 + $1.count }
+    precondition(count > 0, "latency needs a token")
+    let runs = repeated { [clock.time { _ = model.embed(sequences) } / Double(count)] }
+    return LatencyMetrics(
+      prefill: .init(tokens: count, runs: runs.runs, samples: runs.samples), decode: nil,
+      timeToFirstToken: nil,
+      bytesPerToken: nil, peakMemory: nil, isPeakOfStage: false, threads: Parallel.threadCount)
+  }
+
+  /// The median time of `body` over three runs: open the packed artifact, build the model, predict one token.
+  ///
+  /// The first run also brings the file into the page cache, so the median is that of a warm cache.
+  public func timeToFirstToken(runs: Int = 3, _ body: () throws -> Void) rethrows -> Double {
+    var times: [Double] = []
+    for _ in 0..<max(1, runs) { times.append(try clock.time(body)) }
+    return Statistics.median(times)
+  }
+
+  /// The samples of all runs: at least ``minimumRuns``, at most ``runs``, none begun after ``budget`` seconds.
+  private func repeated(_ run: () -> [Double]) -> (runs: Int, samples: [Double]) {
+    for _ in 0..<warmUps { _ = run() }
+    let start = clock.now()
+    var samples: [Double] = []
+    var done = 0
+    while done < max(1, minimumRuns) || (done < runs && clock.now() - start < budget) {
+      samples += run()
+      done += 1
+    }
+    return (done, samples)
+  }
+
+  private func tokens(_ count: Int, _ model: any LanguageModel) -> [Int] {
+    var generator = SeededGenerator(seed: 1)
+    return (0..<count).map { _ in Int(generator.uniform() * Double(model.vocabularySize)) }
+  }
+}

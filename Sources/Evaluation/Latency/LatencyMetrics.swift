@@ -1,0 +1,69 @@
+/// How fast a model runs on this machine.
+public struct LatencyMetrics: Sendable, Equatable {
+  /// Times of one kind of work, in seconds per token (or per sentence for encoders).
+  public struct Speed: Sendable, Equatable {
+    /// The tokens of one run.
+    public var tokens: Int
+    /// The number of runs after warm-up.
+    public var runs: Int
+    /// The median of the seconds that one token takes.
+    public var median: Double
+    /// Their median absolute deviation from the median.
+    public var deviation: Double
+    /// Their 95 % quantile.
+    public var percentile95: Double
+
+    /// Tokens a second at the median.
+    public var rate: Double { median > 0 ? 1 / median : 0 }
+    /// Tokens a second at the 95 % quantile of time: the rate that 95 % of the samples reach.
+    public var slowRate: Double { percentile95 > 0 ? 1 / percentile95 : 0 }
+
+    /// A summary of these parts.
+    public init(tokens: Int, runs: Int, median: Double, deviation: Double, percentile95: Double) {
+      self.tokens = tokens
+      self.runs = runs
+      self.median = median
+      self.deviation = deviation
+      self.percentile95 = percentile95
+    }
+
+    /// A summary of `samples`, each in seconds per token.
+    ///
+    /// - Precondition: at least one sample.
+    public init(tokens: Int, runs: Int, samples: [Double]) {
+      self.init(
+        tokens: tokens, runs: runs, median: Statistics.median(samples),
+        deviation: Statistics.medianAbsoluteDeviation(samples),
+        percentile95: Statistics.quantile(ofSorted: samples.sorted(), 0.95))
+    }
+  }
+
+  /// Prompt processing: one sample a run. For encoders: tokens of the embedded batch.
+  public var prefill: Speed
+  /// Generation, one token at a time: one sample a token; nil for encoders.
+  public var decode: Speed?
+  /// Seconds from opening the packed artifact to the first predicted token, with files in the page cache: median.
+  public var timeToFirstToken: Double?
+  /// The bytes of weights that one decoded token reads; nil for encoders.
+  public var bytesPerToken: Int?
+  /// The largest resident memory while this was measured, in bytes.
+  public var peakMemory: Int?
+  /// Whether ``peakMemory`` is that of this measurement alone, or of the whole process so far.
+  public var isPeakOfStage: Bool
+  /// The number of threads.
+  public var threads: Int
+
+  /// Metrics of these parts.
+  public init(
+    prefill: Speed, decode: Speed?, timeToFirstToken: Double?, bytesPerToken: Int?, peakMemory: Int?,
+    isPeakOfStage: Bool, threads: Int
+  ) {
+    self.prefill = prefill
+    self.decode = decode
+    self.timeToFirstToken = timeToFirstToken
+    self.bytesPerToken = bytesPerToken
+    self.peakMemory = peakMemory
+    self.isPeakOfStage = isPeakOfStage
+    self.threads = threads
+  }
+}
