@@ -72,6 +72,32 @@ struct RunFolder {
     JobError(.inputOutput, "\(path): cannot \(verb): \(String(cString: strerror(errno)))")
   }
 
+  /// Makes a folder in the run's folder.
+  func makeFolder(_ name: String) throws -> String {
+    let path = "\(staging)/\(name)"
+    guard mkdir(path, 0o777) == 0 else {
+      throw JobError(.inputOutput, "\(path): cannot make the folder: \(String(cString: strerror(errno)))")
+    }
+    return path
+  }
+
+  /// Writes a text file into the run's folder.
+  func write(_ text: String, to name: String) throws { try AtomicFile.write(text, to: "\(staging)/\(name)") }
+
+  /// Throws when the disk has less room than `bytes` and a little more.
+  func requireSpace(_ bytes: Int) throws {
+    guard let free = AtomicFile.freeSpace(at: staging), free < bytes + bytes / 50 + (1 << 20) else { return }
+    throw JobError(
+      .inputOutput, "\(path): the artifacts can take \(bytes) bytes, the disk has \(free) left; "
+        + "make room or choose another place with -o")
+  }
+
+  /// The length of a file; 0 when it cannot be known.
+  static func size(of path: String) -> Int {
+    var status = stat()
+    return stat(path, &status) == 0 ? Int(status.st_size) : 0
+  }
+
   // MARK: Checks
 
   private static func check(output: String, against input: String) throws {

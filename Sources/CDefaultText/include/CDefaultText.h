@@ -2,6 +2,7 @@
 // The evaluation text that the program carries, so that a run needs no file but the model.
 #include <stddef.h>
 
-// The bytes of Calibration/evaluation.txt.
-extern const unsigned char cdt_evaluation_text[];
-extern const size_t cdt_evaluation_text_size;
+// The first byte of Calibration/evaluation.txt, valid as long as the program runs.
+const unsigned char *cdt_evaluation_text(void);
+// The number of its bytes.
+size_t cdt_evaluation_text_size(void);

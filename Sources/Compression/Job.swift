@@ -1,0 +1,108 @@
+internal import Evaluation
+internal import Foundation
+internal import ModelFiles
+internal import Models
+public import Passes
+public import Reporting
+internal import TensorCore
+
+/// A whole job: plan, then every stage packed, read back, evaluated and reported.
+///
+/// ```swift
+/// let job = Job(model: "model.bin", recipe: Recipe(stages: [QuantizePass(.int4)]))
+/// let outcome = try job.run { event in print(event) }
+/// ```
+public struct Job: Sendable {
+  /// The checkpoint: a file, a folder, or an artifact.
+  public var model: String
+  /// A tokenizer file to use instead of the one beside the model.
+  public var tokenizer: String?
+  /// The stages and how they are evaluated.
+  public var recipe: Recipe
+  /// The run's folder; nil for `Reports/<model>-<recipe>`.
+  public var output: String?
+  /// Whether weights may be NaN or infinite.
+  public var allowNonfinite: Bool
+  /// What the user typed, for the reports.
+  public var commandLine: [String]
+  /// How latency is measured.
+  public var probe: LatencyProbe
+
+  /// A job.
+  public init(
+    model: String, tokenizer: String? = nil, recipe: Recipe, output: String? = nil, allowNonfinite: Bool = false,
+    commandLine: [String] = [], probe: LatencyProbe = .inProcess
+  ) {
+    self.model = model
+    self.tokenizer = tokenizer
+    self.recipe = recipe
+    self.output = output
+    self.allowNonfinite = allowNonfinite
+    self.commandLine = commandLine
+    self.probe = probe
+  }
+
+  /// Runs the job.
+  ///
+  /// Everything that can be refused is refused before a byte is written; the run's folder appears, whole, at the end.
+  /// - Parameter observer: told what happens; called from this thread.
+  /// - Throws: ``JobError`` or one of the errors that it can be made from.
+  public func run(_ observer: JobObserver = { _ in }) throws -> JobOutcome {
+    let start = ContinuousClock.now
+    let date = ISO8601DateFormatter().string(from: Date())
+    let plan = try JobPlan(
+      model: model, tokenizer: tokenizer, recipe: recipe, allowNonfinite: allowNonfinite, observer: observer)
+    let place = output ?? "Reports/\(plan.fileName)-\(recipe.name)"
+    let inputs = [model, tokenizer, recipe.evaluation.text].compactMap { $0 } + plan.checkpoint.source.files
+    let folder = try RunFolder(path: place, inputs: inputs)
+    do {
+      try folder.requireSpace(plan.outputBytes)
+      let context = try runContext(plan)
+      let stages = try StageRunner(job: self, plan: plan, folder: folder, context: context, observer: observer).run()
+      let report = RunReport(
+        date: date, seconds: seconds(since: start), recipeName: recipe.name, recipe: recipe.json, run: context,
+        stages: stages, notes: plan.checkpoint.notes)
+      try folder.write(report.json.text(indent: 2) + "\n", to: "report.json")
+      try folder.write(MarkdownReport.text(of: report), to: "report.md")
+      try folder.write(recipe.yaml, to: "recipe.yaml")
+      try folder.commit()
+      return JobOutcome(report: report, folder: place)
+    } catch {
+      folder.discard()
+      throw error
+    }
+  }
+
+  private func runContext(_ plan: JobPlan) throws -> RunContext {
+    var source: [String: String] = [:]
+    for file in plan.checkpoint.source.files {
+      source[(file as NSString).lastPathComponent] = try FileHash.sha256(ofFile: file)
+    }
+    return RunContext(
+      model: plan.checkpoint.name, source: source, toolVersion: toolVersion, command: commandLine,
+      threads: Parallel.threadCount, seed: recipe.seed, machine: .current())
+  }
+
+  private func seconds(since start: ContinuousClock.Instant) -> Double {
+    let elapsed = ContinuousClock.now - start
+    return Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+  }
+}
+
+/// What a job made.
+public struct JobOutcome: Sendable {
+  /// The figures of all stages.
+  public var report: RunReport
+  /// The run's folder.
+  public var folder: String
+
+  /// The stages as a table for a terminal of `width` columns.
+  public func table(width: Int) -> String { StageTable.text(of: report.stages, width: width) }
+
+  /// Where report and artifacts are, a line each.
+  public var places: String {
+    var lines = ["", "report    \(folder)/report.md"]
+    for stage in report.stages { lines.append("artifact  \(folder)/\(StageRunner.folderName(stage))/\(stage.artifact.file)") }
+    return lines.joined(separator: "\n") + "\n"
+  }
+}

@@ -1,0 +1,107 @@
+internal import CDefaultText
+internal import Evaluation
+internal import Foundation
+internal import ModelFiles
+internal import Models
+internal import Passes
+internal import TensorCore
+
+/// Everything a job decides before it writes a byte.
+struct JobPlan {
+  /// The model as it came.
+  var checkpoint: Checkpoint
+  /// The passes, the baseline first.
+  var stages: [any Pass]
+  /// What each pass does to each tensor.
+  var plans: [PassPlan]
+  /// What stages are evaluated on, or why they are not.
+  var subject: EvaluationSubject
+  /// The file name of artifacts without extension.
+  var fileName: String
+
+  /// Opens and checks everything.
+  ///
+  /// - Throws: what is wrong with the model, the recipe or the evaluation text.
+  init(model: String, tokenizer: String?, recipe: Recipe, allowNonfinite: Bool, observer: JobObserver) throws {
+    let source = try ModelFiles.open(model, tokenizer: tokenizer)
+    checkpoint = try Checkpoint.load(source)
+    stages = [BaselinePass()] + recipe.stages
+    fileName = JobPlan.fileName(checkpoint.name)
+    plans = []
+    var current = checkpoint
+    for stage in stages {
+      let plan = try JobPlan.located(checkpoint.source.path) { try stage.plan(for: current) }
+      current = try stage.apply(plan, to: current)
+      // A layout is made from formats and shapes alone: what the container cannot hold shows here, not an hour later.
+      _ = try ContainerOutput.layout(of: current, in: recipe.container)
+      plans.append(plan)
+    }
+    subject = try EvaluationSubject(checkpoint: checkpoint, plan: recipe.evaluation)
+    if !allowNonfinite { try JobPlan.refuseNonfinite(checkpoint, observer: observer) }
+  }
+
+  /// The most bytes that the artifacts of all stages can take, about.
+  var outputBytes: Int { plans.reduce(0) { $0 + $1.bytes } }
+
+  private static func refuseNonfinite(_ checkpoint: Checkpoint, observer: JobObserver) throws {
+    observer(.progress(step: "check weights", fraction: 0))
+    guard let place = try checkpoint.firstNonFinite() else { return }
+    throw JobError(
+      .badInput, "\(checkpoint.source.path): tensor '\(place.tensor)' has a NaN or infinity at row \(place.row), "
+        + "column \(place.column); the checkpoint is damaged (--allow-nonfinite takes it as it is)")
+  }
+
+  /// Pass errors know the tensor, not the file.
+  private static func located<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
+    do { return try body() } catch let error as PassError {
+      throw JobError(.badInput, "\(path): \(error.description)")
+    }
+  }
+
+  /// A name that is safe in paths.
+  static func fileName(_ name: String) -> String {
+    let safe = name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "-" }
+    let trimmed = String(safe.drop { $0 == "." || $0 == "-" })
+    return trimmed.isEmpty ? "model" : trimmed
+  }
+}
+
+/// What the stages of a job are evaluated on.
+enum EvaluationSubject {
+  case language(EvaluationChunks)
+  case encoder(EncoderText, context: Int)
+  /// Not at all, and why.
+  case none(reason: String)
+
+  /// The evaluation text read, tokenized and cut as `plan` says.
+  init(checkpoint: Checkpoint, plan: EvaluationPlan) throws {
+    guard let architecture = checkpoint.architecture else {
+      self = .none(reason: "the architecture is unknown, so the model cannot be run")
+      return
+    }
+    guard let tokenizer = checkpoint.tokenizer else {
+      self = .none(reason: "there is no tokenizer beside the model (--tokenizer FILE)")
+      return
+    }
+    if architecture.isEncoder {
+      let text =
+        try plan.text.map { try EncoderText(path: $0) }
+        ?? EncoderText(name: EvaluationSubject.defaultName, bytes: EvaluationSubject.defaultText, limit: 256)
+      self = .encoder(text, context: architecture.contextLength)
+    } else {
+      let text =
+        try plan.text.map { try EvaluationText(path: $0) }
+        ?? EvaluationText(name: EvaluationSubject.defaultName, bytes: EvaluationSubject.defaultText)
+      self = .language(
+        try text.chunks(
+          tokenizer: tokenizer, modelContext: architecture.contextLength, context: plan.context, limit: plan.tokens))
+    }
+  }
+
+  /// The name of the text that the program carries.
+  static let defaultName = "evaluation.txt (shipped)"
+  /// The text that the program carries.
+  static var defaultText: [UInt8] {
+    Array(UnsafeBufferPointer(start: cdt_evaluation_text(), count: cdt_evaluation_text_size()))
+  }
+}

@@ -1,0 +1,56 @@
+public import Evaluation
+internal import ModelFiles
+internal import Models
+
+/// Measures how fast a packed artifact runs.
+///
+/// The program measures in a process of its own, so peak memory and load time are what the edge host will see; a library caller
+/// gets the same figures measured in its own process.
+public struct LatencyProbe: Sendable {
+  /// Measures the artifact at a path; nil when it cannot be run.
+  public var measure: @Sendable (_ path: String) throws -> LatencyMetrics?
+
+  /// A probe that calls `measure`.
+  public init(_ measure: @escaping @Sendable (_ path: String) throws -> LatencyMetrics?) { self.measure = measure }
+
+  /// Measures in this process.
+  public static let inProcess = LatencyProbe { try LatencyProbe.measure($0) }
+
+  /// Prefill, decode, time to the first token from the file at `path`, and this process's peak memory.
+  ///
+  /// - Returns: nil when the model cannot be run.
+  public static func measure(_ path: String, tokenizer: String? = nil, latency: Latency = Latency()) throws
+    -> LatencyMetrics?
+  {
+    let isReset = MemoryUse.resetPeak()
+    var first: RunnableModel?
+    let seconds = try latency.timeToFirstToken { first = try openAndPredict(path, tokenizer: tokenizer) }
+    guard let model = first else { return nil }
+    var metrics: LatencyMetrics
+    switch model {
+    case .language(let model): metrics = latency.measure(model)
+    case .encoder(let model):
+      let batch = (0..<8).map { row in (0..<min(64, model.contextLength)).map { 5 + ($0 + row) % 64 } }
+      metrics = latency.measure(model, sequences: batch)
+    case .none: return nil
+    }
+    metrics.timeToFirstToken = seconds
+    metrics.peakMemory = MemoryUse.peak
+    metrics.isPeakOfStage = isReset
+    return metrics
+  }
+
+  /// What an edge host does first: open the artifact, build the model, predict one token (or embed one sentence).
+  private static func openAndPredict(_ path: String, tokenizer: String?) throws -> RunnableModel {
+    let checkpoint = try Checkpoint.load(try ModelFiles.open(path, tokenizer: tokenizer))
+    let model = try checkpoint.makeModel()
+    switch model {
+    case .language(let language):
+      let cache = language.makeCache(capacity: min(16, language.contextLength))
+      _ = language.forward([checkpoint.tokenizer?.beginningOfText ?? 0], cache: cache, logits: .last)
+    case .encoder(let encoder): _ = encoder.embed([[0]])
+    case .none: break
+    }
+    return model
+  }
+}

@@ -1,0 +1,52 @@
+internal import Evaluation
+internal import ModelFiles
+internal import Models
+internal import Passes
+
+/// The figures of a stage: what the artifact's model reaches, next to the baseline artifact's.
+enum StageMetrics {
+  case language(LanguageMetrics)
+  case encoder(EncoderMetrics)
+  case none(reason: String)
+}
+
+extension EvaluationSubject {
+  /// Evaluates `model` against `baseline`.
+  func evaluate(
+    _ model: RunnableModel, baseline: RunnableModel?, tokenizer: (any Tokenizer)?, observer: JobObserver
+  ) throws -> StageMetrics {
+    let progress: (EvaluationProgress) -> Void = { progress in
+      observer(.progress(step: "evaluate", fraction: Double(progress.done) / Double(max(1, progress.total))))
+    }
+    switch (self, model) {
+    case (.none(let reason), _), (_, .none(let reason)): return .none(reason: reason)
+    case (.language(let chunks), .language(let model)):
+      var reference: (any LanguageModel)?
+      if case .language(let baseline)? = baseline { reference = baseline }
+      return .language(
+        try LanguageEvaluation.run(model, baseline: reference, chunks: chunks, progress: progress))
+    case (.encoder(let text, _), .encoder(let model)):
+      guard let tokenizer else { return .none(reason: "there is no tokenizer") }
+      var reference: (any EncoderModel)?
+      if case .encoder(let baseline)? = baseline { reference = baseline }
+      return .encoder(
+        try EncoderEvaluation.run(
+          model, baseline: reference, tokenizer: tokenizer, text: text, progress: progress))
+    default: return .none(reason: "the artifact is of another kind than the source")
+    }
+  }
+}
+
+extension EvaluationSubject {
+  /// The metrics with the method that they were taken by.
+  func report(_ metrics: StageMetrics) -> EvaluationReport {
+    switch (metrics, self) {
+    case (.language(let metrics), .language(let chunks)): .language(metrics, method: LanguageMethod(chunks))
+    case (.encoder(let metrics), .encoder(let text, let context)):
+      .encoder(
+        metrics, method: EncoderMethod(text, context: context, bootstrap: Bootstrap()))
+    case (.none(let reason), _): .none(reason: reason)
+    default: .none(reason: "not evaluated")
+    }
+  }
+}

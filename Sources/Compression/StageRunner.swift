@@ -1,0 +1,190 @@
+internal import Evaluation
+internal import Foundation
+internal import ModelFiles
+internal import Models
+internal import Passes
+internal import Reporting
+internal import TensorCore
+
+/// Runs the stages of a planned job, one after the other.
+struct StageRunner {
+  let job: Job
+  let plan: JobPlan
+  let folder: RunFolder
+  let context: RunContext
+  let observer: JobObserver
+
+  /// What later stages need of stage 0.
+  private struct Baseline {
+    var checkpoint: Checkpoint
+    var model: RunnableModel
+    var packedBytes: Int
+  }
+
+  /// All stages' reports, written into their folders.
+  func run() throws -> [StageReport] {
+    var reports: [StageReport] = []
+    var baseline: Baseline?
+    var current = plan.checkpoint
+    for (index, (pass, passPlan)) in zip(plan.stages, plan.plans).enumerated() {
+      observer(.stage(index: index, count: plan.stages.count, label: pass.label))
+      let (report, shipped, model) = try runStage(
+        index: index, pass: pass, passPlan: passPlan, input: current, baseline: baseline)
+      if baseline == nil {
+        baseline = Baseline(checkpoint: shipped, model: model, packedBytes: report.size.packedBytes)
+      }
+      // The next pass works on what this one shipped, under the original's name and origin.
+      current.tensors = shipped.tensors
+      reports.append(report)
+    }
+    return reports
+  }
+
+  /// The name of a stage's folder.
+  static func folderName(_ stage: StageReport) -> String { folderName(index: stage.index, label: stage.name) }
+
+  private static func folderName(index: Int, label: String) -> String { "\(index)-\(label)" }
+
+  private func runStage(
+    index: Int, pass: any Pass, passPlan: PassPlan, input: Checkpoint, baseline: Baseline?
+  ) throws -> (StageReport, Checkpoint, RunnableModel) {
+    let transformed = try pass.apply(passPlan, to: input)
+    let name = StageRunner.folderName(index: index, label: pass.label)
+    let file = "\(plan.fileName).\(job.recipe.container.rawValue).zst"
+    let path = try folder.makeFolder(name) + "/" + file
+    let summary = try pack(transformed, stage: index, to: path)
+
+    let source = try ModelFiles.open(path, tokenizer: nil)
+    let shipped = try readBack(source)
+    let model = try shipped.makeModel()
+    let metrics = try plan.subject.evaluate(
+      model, baseline: baseline?.model, tokenizer: shipped.tokenizer, observer: observer)
+    observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
+    let latency = try measureLatency(path, metrics: metrics)
+
+    let report = StageReport(
+      index: index, name: pass.label, pass: StageRunner.describe(passPlan),
+      recipe: index == 0 ? .null : .object(JSONObject([(type(of: pass).name, pass.options)])),
+      artifact: ArtifactReport(
+        file: file, container: job.recipe.container.rawValue, sha256: try FileHash.sha256(ofFile: path),
+        merkleRoot: summary.merkleRoot),
+      size: size(summary, shipped: shipped, baseline: baseline),
+      tensors: try tensors(shipped, plan: passPlan, baseline: baseline?.checkpoint),
+      evaluation: plan.subject.report(metrics), latency: latency, notes: passPlan.notes + summary.notes,
+      warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
+    try folder.write(report.json.text(indent: 2) + "\n", to: "\(name)/report.json")
+    try folder.write(MarkdownReport.text(of: report), to: "\(name)/report.md")
+    for note in report.notes + report.warnings { observer(.note(note)) }
+    return (report, shipped, model)
+  }
+
+  // MARK: Steps
+
+  private struct Packed {
+    var bytes: Int
+    var decodedBytes: Int
+    var merkleRoot: String
+    var notes: [String]
+  }
+
+  private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String) throws -> Packed {
+    let layout = try ContainerOutput.layout(of: checkpoint, in: job.recipe.container)
+    let observer = observer
+    let recipe = JSONValue.object(JSONObject([("recipe", job.recipe.json), ("stage", .integer(stage))]))
+    let summary = try ArtifactFile.write(
+      layout, to: path, level: job.recipe.level ?? ArtifactFile.defaultLevel, recipe: recipe, source: context.source,
+      toolVersion: toolVersion
+    ) { done, total in
+      observer(.progress(step: "pack", fraction: Double(done) / Double(max(1, total))))
+    }
+    observer(.done(step: "pack", remark: "\(NumberFormat.bytes(summary.bytes)) in \(NumberFormat.seconds(summary.seconds))"))
+    return Packed(
+      bytes: summary.bytes, decodedBytes: summary.decodedBytes, merkleRoot: summary.merkleRoot, notes: layout.notes)
+  }
+
+  /// The artifact as an edge host would open it. A safetensors artifact carries neither configuration nor tokenizer, as
+  /// no safetensors file does: they stay the source's.
+  private func readBack(_ source: ModelSource) throws -> Checkpoint {
+    guard job.recipe.container == .safetensors else { return try Checkpoint.load(source) }
+    var source = source
+    source.configuration = plan.checkpoint.configuration
+    source.tokenizerFiles = plan.checkpoint.source.tokenizerFiles
+    return try Checkpoint.load(source)
+  }
+
+  private func measureLatency(_ path: String, metrics: StageMetrics) throws -> LatencyMetrics? {
+    if case .none = metrics { return nil }
+    // A plain safetensors file cannot be run without the files beside it.
+    guard job.recipe.evaluation.latency, job.recipe.container == .gguf else { return nil }
+    observer(.progress(step: "latency", fraction: 0))
+    guard let latency = try job.probe.measure(path) else { return nil }
+    observer(.done(step: "latency", remark: StageRunner.remark(latency)))
+    return latency
+  }
+
+  // MARK: Report parts
+
+  private func size(_ packed: Packed, shipped: Checkpoint, baseline: Baseline?) -> SizeReport {
+    SizeReport(
+      packedBytes: packed.bytes, decodedBytes: packed.decodedBytes,
+      tensorBytes: shipped.tensors.reduce(0) { $0 + $1.bytes.count },
+      parameters: shipped.tensors.reduce(0) { $0 + $1.elementCount },
+      baselinePackedBytes: baseline?.packedBytes,
+      sourceBytes: plan.checkpoint.source.files.reduce(0) { $0 + RunFolder.size(of: $1) })
+  }
+
+  private func tensors(_ shipped: Checkpoint, plan: PassPlan, baseline: Checkpoint?) throws -> [TensorReport] {
+    let notes = Dictionary(plan.entries.map { ($0.name, $0.note) }, uniquingKeysWith: { first, _ in first })
+    let originals = Dictionary((baseline?.tensors ?? []).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    var reports: [TensorReport] = []
+    for (place, tensor) in shipped.tensors.enumerated() {
+      if baseline != nil {
+        observer(.progress(step: "compare", fraction: Double(place) / Double(shipped.tensors.count)))
+      }
+      let error = try originals[tensor.name].flatMap { try TensorError.relativeSquaredError(of: tensor, from: $0) }
+      reports.append(
+        TensorReport(
+          name: tensor.name, role: shipped.role(of: tensor.name).rawValue, shape: tensor.shape,
+          format: tensor.format.rawValue, bytes: tensor.bytes.count, relativeSquaredError: error,
+          note: notes[tensor.name] ?? nil))
+    }
+    return reports
+  }
+
+  private static func describe(_ plan: PassPlan) -> String {
+    var counts: [(format: String, count: Int)] = []
+    for entry in plan.entries where entry.shape.count >= 2 {
+      if let place = counts.firstIndex(where: { $0.format == entry.to.rawValue }) {
+        counts[place].count += 1
+      } else {
+        counts.append((entry.to.rawValue, 1))
+      }
+    }
+    return counts.sorted { $0.count > $1.count }.map { "\($0.count) × \($0.format)" }.joined(separator: ", ")
+  }
+
+  private static func warnings(_ packed: Packed, baseline: Int?) -> [String] {
+    guard let baseline, packed.bytes >= baseline else { return [] }
+    return ["this stage's artifact (\(packed.bytes) bytes) is no smaller than the baseline's (\(baseline) bytes)"]
+  }
+
+  private static func remark(_ metrics: StageMetrics) -> String {
+    switch metrics {
+    case .language(let metrics):
+      "perplexity \(NumberFormat.estimate(metrics.perplexity))"
+        + (metrics.divergence.map { ", KL divergence \(NumberFormat.estimate($0.mean))" } ?? "")
+    case .encoder(let metrics):
+      [
+        metrics.correlation.map { "Spearman \(NumberFormat.estimate($0.spearman))" },
+        metrics.similarity.map { "cosine to baseline \(NumberFormat.estimate($0.mean))" },
+        "\(metrics.sentences) sentences",
+      ].compactMap { $0 }.joined(separator: ", ")
+    case .none(let reason): "not evaluated: \(reason)"
+    }
+  }
+
+  private static func remark(_ latency: LatencyMetrics) -> String {
+    let prefill = "prefill \(NumberFormat.rate(latency.prefill.rate)) tok/s"
+    return latency.decode.map { "\(prefill), decode \(NumberFormat.rate($0.rate)) tok/s" } ?? prefill
+  }
+}

@@ -1,0 +1,62 @@
+internal import ArgumentParser
+internal import Compression
+internal import ModelFiles
+internal import Passes
+
+/// A model in another container, nothing evaluated.
+struct ConvertCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "convert",
+    abstract: "Write a model as GGUF or safetensors, or as an artifact, without evaluating it.",
+    discussion: """
+      EXAMPLES
+        compress convert ./hf-folder -o model.gguf
+        compress convert model.bin -o model.gguf --to q8_0
+        compress convert model.gguf -o hf-folder --format safetensors
+        compress convert model.safetensors -o model.gguf.zst --pack
+      """)
+
+  @OptionGroup var source: ModelArguments
+  @OptionGroup var common: CommonArguments
+
+  @Option(name: [.short, .long], help: "The file to write; for --format safetensors a folder.")
+  var output: String
+
+  @Option(help: "gguf or safetensors.")
+  var format = OutputContainer.gguf
+
+  @Option(help: "Store matrices in this format: f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, iq4_nl …, int8 or int4 (default: as they are).")
+  var to: String?
+
+  @Flag(help: "Write a zstd artifact instead of the plain file.")
+  var pack = false
+
+  @Option(help: "The zstd level of an artifact, 1 to 22.")
+  var level: Int?
+
+  @Flag(help: "Quantize tensors that are quantized already.")
+  var allowRequantize = false
+
+  @Flag(help: "Replace an existing file.")
+  var force = false
+
+  func validate() throws {
+    if let to, QuantizePass.Target(name: to) == nil { throw ValidationError("Unknown format '\(to)' for --to.") }
+    if let level, !(1...22).contains(level) { throw ValidationError("--level must be from 1 to 22.") }
+    if level != nil && !pack { throw ValidationError("--level needs --pack.") }
+  }
+
+  func run() throws {
+    common.apply()
+    AtomicFile.removeLitterOnSignals()
+    try OutputFile.check(output, inputs: [source.model], force: force)
+    let pass = to.flatMap { QuantizePass.Target(name: $0) }.map { QuantizePass($0, allowRequantize: allowRequantize) }
+    let bar = ProgressBar(quiet: common.quiet)
+    defer { bar.finish() }
+    let conversion = Conversion(
+      container: format, pass: pass, packed: pack ? level ?? ArtifactFile.defaultLevel : nil)
+    let written = try conversion.run(try source.checkpoint(), to: output) { bar.show($0) }
+    bar.finish()
+    if !common.quiet { for file in written { Terminal.output("\(file.path): \(file.bytes) bytes\n") } }
+  }
+}

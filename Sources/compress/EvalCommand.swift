@@ -1,0 +1,61 @@
+internal import ArgumentParser
+internal import Compression
+internal import Evaluation
+internal import ModelFiles
+internal import Models
+internal import Passes
+internal import Reporting
+
+/// How good a model is on a text.
+struct EvalCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "eval",
+    abstract: "Perplexity and KL divergence of a model on a text, or Spearman of an encoder on sentence pairs.",
+    discussion: """
+      Perplexity follows llama.cpp's rule: chunks without overlap, each begun with BOS where the tokenizer adds one, the second
+      half of each scored. Standard errors are over chunks.
+
+      EXAMPLES
+        compress eval model.gguf --eval held-out.txt
+        compress eval out/1-int4/model.gguf.zst --baseline model.safetensors --eval held-out.txt
+        compress eval minilm --eval stsb-dev.csv --json
+      """)
+
+  @OptionGroup var source: ModelArguments
+  @OptionGroup var common: CommonArguments
+
+  @Option(help: "A model to compare with: adds KL divergence and same-top-1.")
+  var baseline: String?
+
+  @Option(help: "Text (.txt, .jsonl) or sentence pairs (.csv, .tsv) (default: the text shipped with the program).")
+  var eval: String?
+
+  @Option(help: "Tokens a chunk (default: 512, or what the model can).")
+  var context: Int?
+
+  @Option(help: "The most tokens to use.")
+  var evalTokens = 16384
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func validate() throws {
+    if let context, context < 8 { throw ValidationError("--context must be at least 8.") }
+    if evalTokens < 16 { throw ValidationError("--eval-tokens must be at least 16.") }
+  }
+
+  func run() throws {
+    common.apply()
+    let bar = ProgressBar(quiet: common.quiet)
+    defer { bar.finish() }
+    var plan = EvaluationPlan()
+    plan.text = eval
+    plan.context = context
+    plan.tokens = evalTokens
+    let measurement = try ModelEvaluation.run(
+      try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) }, plan: plan
+    ) { bar.show($0) }
+    bar.finish()
+    Terminal.output(json ? measurement.json.text(indent: 2) + "\n" : measurement.text)
+  }
+}
