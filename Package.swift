@@ -102,11 +102,18 @@ let package = Package(
       dependencies: ["Reporting", "Evaluation", "ModelFiles", "TestSupport"],
       exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
-      name: "CompressionTests",
-      dependencies: ["Compression", "Passes", "Models", "ModelFiles", "TestSupport"],
+      name: "PassesTests",
+      dependencies: ["Passes", "Models", "ModelFiles", "TensorCore", "WeightCodecs", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["compress", "TestSupport"], swiftSettings: settings),
+      name: "CompressionTests",
+      dependencies: [
+        "Compression", "Passes", "Models", "ModelFiles", "Evaluation", "Reporting", "TensorCore", "TestSupport",
+      ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "CommandLineTests", dependencies: ["compress", "ModelFiles", "TensorCore", "TestSupport"],
+      exclude: ["Snapshots"], swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17

@@ -77,7 +77,7 @@ struct RunCommand: ParsableCommand {
     common.apply()
     let job = Job(
       model: source.model, tokenizer: source.tokenizer, recipe: try resolvedRecipe(), output: output,
-      allowNonfinite: allowNonfinite, commandLine: CommandLine.arguments)
+      allowNonfinite: allowNonfinite, commandLine: CommandLine.arguments, probe: .subprocess())
     let bar = ProgressBar(quiet: common.quiet)
     Interruption.install()
     defer { bar.finish() }

@@ -1,0 +1,44 @@
+internal import Evaluation
+public import ModelFiles
+public import Models
+public import Passes
+public import Reporting
+
+/// How good a model is on a text, by itself or next to another: the `eval` command.
+public struct ModelEvaluation: Sendable {
+  /// The figures and the method.
+  public var report: EvaluationReport
+  /// The model's name.
+  public var name: String
+
+  /// Evaluates `checkpoint` as `plan` says, against `baseline` where there is one.
+  ///
+  /// - Throws: ``JobError`` when the model cannot be evaluated.
+  public static func run(
+    _ checkpoint: Checkpoint, baseline: Checkpoint?, plan: EvaluationPlan, observer: @escaping JobObserver = { _ in }
+  ) throws -> ModelEvaluation {
+    let subject = try EvaluationSubject(checkpoint: checkpoint, plan: plan)
+    if case .none(let reason) = subject {
+      throw JobError(.badInput, "\(checkpoint.source.path): cannot be evaluated: \(reason)")
+    }
+    let metrics = try subject.evaluate(
+      try checkpoint.makeModel(), baseline: try baseline?.makeModel(), tokenizer: checkpoint.tokenizer,
+      observer: observer)
+    if case .none(let reason) = metrics {
+      throw JobError(.badInput, "\(checkpoint.source.path): cannot be evaluated: \(reason)")
+    }
+    return ModelEvaluation(report: subject.report(metrics), name: checkpoint.name)
+  }
+
+  /// The evaluation as JSON.
+  public var json: JSONValue {
+    .object(
+      JSONObject([
+        ("schema", .string("compress.eval")), ("version", .integer(1)), ("model", .string(name)),
+        ("evaluation", report.json),
+      ]))
+  }
+
+  /// The evaluation as text.
+  public var text: String { EvaluationSummary.text(of: report, model: name) }
+}

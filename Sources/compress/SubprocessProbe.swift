@@ -1,0 +1,34 @@
+internal import Compression
+internal import Evaluation
+internal import Foundation
+internal import ModelFiles
+internal import TensorCore
+
+extension LatencyProbe {
+  /// Measures with `compress bench --json` in a process of its own, so that memory and load time are those of a program that
+  /// does nothing but run the artifact. Falls back to this process where the program cannot find itself.
+  static func subprocess() -> LatencyProbe {
+    guard let program = executablePath() else { return .inProcess }
+    return LatencyProbe { path in
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: program)
+      process.arguments = ["bench", "--json", "--threads", "\(Parallel.threadCount)", path]
+      let output = Pipe()
+      process.standardOutput = output
+      process.standardError = FileHandle.nullDevice
+      do { try process.run() } catch { return try LatencyProbe.measure(path) }
+      let bytes = output.fileHandleForReading.readDataToEndOfFile()
+      process.waitUntilExit()
+      guard process.terminationStatus == 0 else { return try LatencyProbe.measure(path) }
+      return try LatencyMetrics(json: try JSONValue(parsing: String(decoding: bytes, as: UTF8.self)))
+    }
+  }
+
+  private static func executablePath() -> String? {
+    #if os(Linux)
+    try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    #else
+    Bundle.main.executablePath
+    #endif
+  }
+}

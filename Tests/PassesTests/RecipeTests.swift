@@ -1,0 +1,71 @@
+import Passes
+import Testing
+
+@Suite("Recipes")
+struct RecipeTests {
+  @Test("every default is filled in, and the written form reads back to the same")
+  func roundTrip() throws {
+    let recipe = try Recipe(yaml: "stages:\n  - quantize: {format: int4}\n", path: "r.yaml")
+    #expect(recipe.name == "int4")
+    #expect(recipe.container == .gguf)
+    #expect(recipe.evaluation == EvaluationPlan())
+    let again = try Recipe(yaml: recipe.yaml, path: "again.yaml")
+    #expect(again.yaml == recipe.yaml)
+    #expect(again.json == recipe.json)
+  }
+
+  @Test("all keys are read")
+  func allKeys() throws {
+    let recipe = try Recipe(
+      yaml: """
+        version: 1
+        format: safetensors
+        seed: 7
+        level: 19
+        stages:
+          - quantize: {format: q5_k, embeddings: q8_0, allow-requantize: true}
+          - quantize: {format: int4}
+        evaluation: {text: held-out.txt, context: 256, tokens: 1000, latency: false}
+        """, path: "r.yaml")
+    #expect(recipe.container == .safetensors)
+    #expect(recipe.seed == 7)
+    #expect(recipe.level == 19)
+    #expect(recipe.name == "q5_k-int4")
+    let quantize = try #require(recipe.stages[0] as? QuantizePass)
+    #expect(quantize.target == .format(.q5_k))
+    #expect(quantize.embeddings == .q8_0)
+    #expect(quantize.allowRequantize)
+    #expect(recipe.evaluation.text == "held-out.txt")
+    #expect(recipe.evaluation.context == 256)
+    #expect(recipe.evaluation.tokens == 1000)
+    #expect(!recipe.evaluation.latency)
+    #expect(try Recipe(yaml: recipe.yaml, path: "again").yaml == recipe.yaml)
+  }
+
+  @Test(
+    "what is wrong is named, with its line",
+    arguments: [
+      ("", "r.yaml: the recipe is empty; it needs at least 'stages'"),
+      ("stages: [", "r.yaml: no valid YAML: "),
+      ("stages: []\ncolour: blue\n", "r.yaml:2: unknown key 'colour' in the recipe; known are version, format, stages"),
+      ("version: 9\n", "recipe version 9 is not known; this program reads version 1"),
+      ("format: onnx\n", "unknown format 'onnx'; known are gguf, safetensors"),
+      ("stages: 3\n", "r.yaml:1: 'stages' in the recipe must be a list"),
+      ("stages:\n  - prune: {}\n", "unknown pass 'prune'; known are quantize"),
+      ("stages:\n  - quantize: {format: int3}\n", "unknown format 'int3'; known are int8, int4, q8_0"),
+      ("stages:\n  - quantize: {format: int4, bits: 4}\n", "unknown key 'bits' in 'quantize'"),
+      ("stages:\n  - quantize: {format: int4}\n    more: 1\n", "a stage has exactly one key, the pass: quantize"),
+      ("stages:\n  - quantize\n", "entry 1 of 'stages' must be a mapping"),
+      ("level: 99\n", "'level' in the recipe must be a whole number from 1 to 22"),
+      ("seed: -1\n", "'seed' in the recipe must be a whole number from 0"),
+      ("evaluation: {context: 2}\n", "'context' in 'evaluation' must be a whole number from 8"),
+      ("evaluation: {latency: 3}\n", "'latency' in 'evaluation' must be true or false"),
+      ("version: 1\nversion: 1\n", "repeated key 'version'"),
+      ("just text", "the recipe must be a mapping of keys to values"),
+    ])
+  func failures(yaml: String, message: String) {
+    let error = #expect(throws: RecipeError.self) { try Recipe(yaml: yaml, path: "r.yaml") }
+    #expect(error?.description.contains(message) == true, "\(error?.description ?? "no error")")
+    #expect(error?.description.contains("\n") == false)
+  }
+}
