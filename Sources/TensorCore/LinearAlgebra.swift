@@ -13,6 +13,10 @@ public struct NotPositiveDefinite: Error, Equatable, CustomStringConvertible {
   /// The first leading minor that is not positive, counted from 1.
   public let minor: Int
 
+  /// The failure of the `minor`-th leading minor.
+  public init(minor: Int) { self.minor = minor }
+
+  /// One line: what went wrong, and where.
   public var description: String {
     "the matrix is not positive definite (leading minor \(minor)): add a ridge to its diagonal"
   }
