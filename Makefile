@@ -7,7 +7,7 @@ BIN = $(shell $(SWIFT) build -c release --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help deps build test lint format demo clean
+.PHONY: help deps build test check-kernels lint format demo clean
 help:
 	@echo "make deps | build | test | lint | format | demo | clean"
 
@@ -23,6 +23,10 @@ build: deps
 test: deps
 	$(SWIFT) build -c release --build-tests
 	$(SWIFT) test -c release --disable-xctest
+
+# The instruction sets that this machine may lack, against the scalar kernels.
+check-kernels:
+	Tests/Kernels/check.sh
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests

@@ -1,0 +1,190 @@
+// Compares the instruction-set bodies with the scalar twin, on processors that lack them: the intrinsics are
+// SIMDe's, in portable C. Run by check.sh; exits with 1 on the first disagreement.
+#include "../../Sources/CKernels/kernels.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t state = 0x9e3779b97f4a7c15;
+static int failures, comparisons;
+
+static uint32_t bits(void) {
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return (uint32_t)(state >> 16);
+}
+
+static float number(void) {
+  float value = ((float)(bits() & 0xffff) / 65536 - 0.5f) * 2;
+  return bits() % 50 == 0 ? value * 20 : value;
+}
+
+static void fill(float *x, size_t count) {
+  for (size_t i = 0; i < count; i++) x[i] = number();
+}
+
+static void expect_close(const char *set, const char *what, const float *a, const float *b, size_t count,
+                         double tolerance, double size) {
+  comparisons++;
+  // The largest result, or `size`, stands for the size of what was summed.
+  for (size_t i = 0; i < count; i++) size = fabs((double)b[i]) > size ? fabs((double)b[i]) : size;
+  for (size_t i = 0; i < count; i++) {
+    if (!(fabs((double)a[i] - (double)b[i]) <= tolerance * size)) {
+      printf("%s: %s differs at %zu: %.9g, scalar %.9g\n", set, what, i, (double)a[i], (double)b[i]);
+      failures++;
+      return;
+    }
+  }
+}
+
+static const struct { int format; const char *name; size_t block, bytes; int halves[2]; } formats[] = {
+  {CK_Q4_0, "q4_0", 32, 18, {0, 0}},      {CK_Q4_1, "q4_1", 32, 20, {0, 2}},
+  {CK_Q5_0, "q5_0", 32, 22, {0, 0}},      {CK_Q5_1, "q5_1", 32, 24, {0, 2}},
+  {CK_Q8_0, "q8_0", 32, 34, {0, 0}},      {CK_Q2_K, "q2_k", 256, 84, {80, 82}},
+  {CK_Q3_K, "q3_k", 256, 110, {108, 108}}, {CK_Q4_K, "q4_k", 256, 144, {0, 2}},
+  {CK_Q5_K, "q5_k", 256, 176, {0, 2}},    {CK_Q6_K, "q6_k", 256, 210, {208, 208}},
+  {CK_IQ4_NL, "iq4_nl", 32, 18, {0, 0}},  {CK_IQ4_XS, "iq4_xs", 256, 136, {0, 0}},
+};
+
+static void compare_products(const ck_kernels *set, size_t which, size_t rows, size_t tokens, int filler) {
+  const ck_kernels *twin = &ck_kernels_scalar;
+  const size_t columns = 512, row_bytes = columns / formats[which].block * formats[which].bytes;
+  uint8_t *stored = malloc(rows * row_bytes);
+  for (size_t i = 0; i < rows * row_bytes; i++) stored[i] = filler < 0 ? (uint8_t)bits() : (uint8_t)filler;
+  for (size_t at = 0; at < rows * row_bytes; at += formats[which].bytes) {
+    for (int h = 0; h < 2; h++) {
+      uint16_t half = (uint16_t)(0x2400 + bits() % 0x800);  // 1/64 to 1/16
+      memcpy(stored + at + formats[which].halves[h], &half, 2);
+    }
+  }
+  float *x = malloc(4 * tokens * columns), *y = malloc(4 * tokens * rows), *z = malloc(4 * tokens * rows);
+  fill(x, tokens * columns);
+  if (filler >= 0) {
+    for (size_t i = 0; i < tokens * columns; i++) x[i] = x[i] < 0 ? -1 : 1;
+  }
+  const size_t record = ck_record_bytes(columns);
+  uint8_t *records = aligned_alloc(64, tokens * record), *again = aligned_alloc(64, tokens * record);
+  memset(records, 0, tokens * record);
+  memset(again, 0, tokens * record);
+  for (size_t t = 0; t < tokens; t++) {
+    set->quantize_activations(x + t * columns, columns, records + t * record);
+    twin->quantize_activations(x + t * columns, columns, again + t * record);
+  }
+  comparisons++;
+  if (memcmp(records, again, tokens * record)) {
+    printf("%s: quantized activations differ\n", set->name);
+    failures++;
+  }
+  void *scratch = aligned_alloc(64, ck_tile_scratch_bytes(columns));
+  for (int tiled = 0; tiled < 2; tiled++) {
+    const ck_kernels *sets[2] = {set, twin};
+    float *outs[2] = {y, z};
+    for (int i = 0; i < 2; i++) {
+      if (tiled) {
+        sets[i]->multiply_tile(formats[which].format, stored, row_bytes, rows, columns, records, tokens,
+                               outs[i], rows, scratch);
+      } else {
+        sets[i]->multiply_rows(formats[which].format, stored, row_bytes, rows, columns, records, tokens,
+                               outs[i], rows);
+      }
+    }
+    char what[64];
+    snprintf(what, sizeof what, "%s %zu rows %zu tokens%s", formats[which].name, rows, tokens,
+             tiled ? " tiled" : "");
+    expect_close(set->name, what, y, z, tokens * rows, 5e-6, filler < 0 ? 1 : 50);
+  }
+  free(stored), free(x), free(y), free(z), free(records), free(again), free(scratch);
+}
+
+#define N 333
+static float a[N], b[N], c[N], d[N], e[N];
+
+#define IN_PLACE(NAME, TOLERANCE, CALL) \
+  fill(c, n), memcpy(d, c, sizeof c); \
+  { \
+    const ck_kernels *k = set; \
+    float *v = c; \
+    CALL; \
+    k = &ck_kernels_scalar, v = d; \
+    CALL; \
+  } \
+  expect_close(set->name, NAME, c, d, n, TOLERANCE, 1);
+
+static void compare_vectors(const ck_kernels *set, size_t n) {
+  const ck_kernels *twin = &ck_kernels_scalar;
+  fill(a, n), fill(b, n);
+  IN_PLACE("add", 0, k->add(a, v, n))
+  IN_PLACE("add_scaled", 1e-6, k->add_scaled(1.7f, a, v, n))
+  IN_PLACE("scale", 0, k->scale(1.7f, v, n))
+  IN_PLACE("multiply", 0, k->multiply(a, v, n))
+  IN_PLACE("rms_norm", 1e-6, k->rms_norm(a, b, 1e-5f, v, n))
+  IN_PLACE("layer_norm", 2e-6, k->layer_norm(a, b, a, 1e-5f, v, n))
+  IN_PLACE("softmax", 1e-6, k->softmax(v, n))
+  IN_PLACE("silu_multiply", 1e-6, k->silu_multiply(v, a, n))
+  IN_PLACE("gelu", 1e-6, k->gelu(v, n))
+  IN_PLACE("gelu_tanh", 2e-6, k->gelu_tanh(v, n))
+  IN_PLACE("gelu_tanh_multiply", 2e-6, k->gelu_tanh_multiply(v, a, n))
+  IN_PLACE("tanh", 0, k->tanh(v, n))
+  IN_PLACE("relu", 0, k->relu(v, n))
+  IN_PLACE("rotate_halves", 1e-6, k->rotate_halves(v, a, b, n / 2))
+  IN_PLACE("rotate_pairs", 1e-6, k->rotate_pairs(v, a, b, n / 2))
+  float one[5] = {set->dot(a, b, n), (float)set->dot_wide(a, b, n), set->absolute_maximum(a, n),
+                  (float)set->argmax(a, n), (float)set->log_sum_exp(a, n)};
+  float two[5] = {twin->dot(a, b, n), (float)twin->dot_wide(a, b, n), twin->absolute_maximum(a, n),
+                  (float)twin->argmax(a, n), (float)twin->log_sum_exp(a, n)};
+  expect_close(set->name, "reductions", one, two, 5, 1e-5, 1);
+  for (int format = CK_F64; format <= CK_F8_E5M2; format++) {
+    double stored[N], again[N];
+    memset(stored, 0, sizeof stored), memset(again, 0, sizeof again);
+    set->encode_floats(format, a, stored, n);
+    twin->encode_floats(format, a, again, n);
+    comparisons++;
+    if (memcmp(stored, again, sizeof stored)) {
+      printf("%s: encode_floats %d differs\n", set->name, format);
+      failures++;
+    }
+    const size_t sizes[] = {8, 4, 2, 2, 1, 1};
+    set->multiply_float_rows(format, stored, n * sizes[format], 1, n, b, 1, c, 1, e);
+    twin->multiply_float_rows(format, stored, n * sizes[format], 1, n, b, 1, d, 1, e);
+    expect_close(set->name, "multiply_float_rows", c, d, 1, 1e-5, 1);
+  }
+  static float keys[N * 40], values[N * 40], queries[N], out[N], reference[N], scratch[4 * 40];
+  fill(keys, n * 40), fill(values, n * 40), fill(queries, n);
+  const ck_attention_tile tile = {
+    .q = queries, .k = keys, .v = values, .out = out, .q_stride = n, .kv_stride = n, .out_stride = n,
+    .queries = 1, .group = 1, .keys = 40, .size = n, .first = 35, .window = 20, .causal = 1, .scale = 0.1f,
+    .scratch = scratch};
+  ck_attention_tile other = tile;
+  other.out = reference;
+  set->attention(&tile);
+  twin->attention(&other);
+  expect_close(set->name, "attention", out, reference, n, 1e-5, 1);
+}
+
+int main(void) {
+#if defined(CK_SIMDE)
+  const ck_kernels *sets[] = {&ck_kernels_avx2, &ck_kernels_avx512, &ck_kernels_neon};
+#elif defined(__aarch64__)
+  const ck_kernels *sets[] = {&ck_kernels_neon};
+#else
+  const ck_kernels *sets[] = {&ck_kernels_avx2, &ck_kernels_avx512};
+#endif
+  for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
+    int before = comparisons;
+    for (size_t which = 0; which < sizeof formats / sizeof *formats; which++) {
+      compare_products(sets[s], which, 17, 11, -1);
+      compare_products(sets[s], which, 37, 4, -1);
+      compare_products(sets[s], which, 5, 33, -1);
+      compare_products(sets[s], which, 16, 9, 0x00);
+      compare_products(sets[s], which, 16, 9, 0x7f);
+      compare_products(sets[s], which, 16, 9, 0x80);
+      compare_products(sets[s], which, 16, 9, 0xff);
+    }
+    const size_t lengths[] = {1, 7, 15, 16, 17, 31, 32, 33, 64, 100, 333};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) compare_vectors(sets[s], lengths[i]);
+    printf("%s: %d comparisons with the scalar twin\n", sets[s]->name, comparisons - before);
+  }
+  if (failures) printf("%d comparisons failed\n", failures);
+  return failures != 0;
+}
