@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "ck_decode.h"
+#include "ck_encode.h"
 
 // The name of the instruction set in use: "scalar", "avx2", "avx512-vnni", "neon".
 const char *ck_instruction_set(void);
