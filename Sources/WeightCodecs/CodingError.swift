@@ -17,6 +17,7 @@ public enum CodingError: Error, Equatable, CustomStringConvertible {
   /// A weight is NaN or infinite, so it cannot be quantized.
   case nonFinite(row: Int, column: Int, value: Float)
 
+  /// One line: what, where, the numbers.
   public var description: String {
     switch self {
     case .notWeights(let format): "\(format.rawValue) holds no weights that could be decoded"

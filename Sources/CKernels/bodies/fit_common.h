@@ -13,6 +13,22 @@ CK_INLINE float NAME(sum)(ck_v8 v) {
 CK_INLINE ck_v8 NAME(least)(ck_v8 a, ck_v8 b) { return a < b ? a : b; }
 CK_INLINE ck_v8 NAME(most)(ck_v8 a, ck_v8 b) { return a > b ? a : b; }
 
+CK_INLINE ck_v8 NAME(all)(float v) { return (ck_v8)v; }
+
+// The least of the lanes.
+CK_INLINE float NAME(least_of)(ck_v8 v) {
+  ck_v8 a = NAME(least)(v, v.s45670123);
+  ck_v8 b = NAME(least)(a, a.s23016745);
+  return b.s0 < b.s1 ? b.s0 : b.s1;
+}
+
+// The lane of the least element; the first of equals.
+CK_INLINE int NAME(least_lane)(ck_v8 v) {
+  const ck_v8 lanes = {0, 1, 2, 3, 4, 5, 6, 7};
+  ck_i8 equal = v == NAME(all)(NAME(least_of)(v));
+  return (int)NAME(least_of)(equal ? lanes : NAME(all)(7));
+}
+
 // To the nearest integer, halves to even; for magnitudes below 2²².
 CK_INLINE ck_v8 NAME(round)(ck_v8 v) {
   const ck_v8 magic = (ck_v8)12582912.0f;
@@ -46,7 +62,8 @@ CK_INLINE float NAME(largest)(const float *x, int count) {
 
 // Copies x in units of its peak and makes the weights, group by group. Returns 0 when every half-precision
 // scale for the block is zero.
-static int NAME(prepare)(const float *x, const float *importance, int count, int group, ck_block *b) {
+static int NAME(prepare)(
+  const float *x, const float *importance, int count, int group, int by_square, ck_block *b) {
   float peak = NAME(largest)(x, count);
   if (!(peak >= 0x1p-40f)) return 0;
   uint32_t bits;
@@ -74,7 +91,8 @@ static int NAME(prepare)(const float *x, const float *importance, int count, int
     squares = 0;
     for (int i = first; i < first + group; i += 8) squares += NAME(load)(b->x + i) * NAME(load)(b->x + i);
     float root = __builtin_sqrtf(NAME(sum)(squares) / (float)group);
-    for (int i = first; i < first + group; i++) b->w[i] = root + __builtin_fabsf(b->x[i]);
+    for (int i = first; i < first + group; i++)
+      b->w[i] = by_square ? 1.5f * root * root + b->x[i] * b->x[i] : root + __builtin_fabsf(b->x[i]);
   }
   return 1;
 }

@@ -5,8 +5,10 @@
 
 // Every fit minimises Σ w·(x − y)², y being what a reader decodes: scales are rounded as they are stored before
 // codes are chosen. The weights w are, per column,
-//   importance == NULL:  a + |x|, a the root mean square of the group (methods: the magnitude regulariser);
-//   otherwise:           importance·√(2·mean x² + x²), the mean over the whole block.
+//   without importance:  a + |x|, a the root mean square of the group, for groups that share a scale of many
+//                        bits; 1.5·a² + x² for single blocks of 32 and for codes below 8, where the peaks
+//                        would otherwise be clipped too hard (q4_0 of tensors with outliers);
+//   with importance:     importance·√(2·mean x² + x²), the mean over the whole block.
 // A block whose importance is zero everywhere is treated as if there were none.
 //
 // x holds finite numbers. A block's scale that is too large for half precision is stored as ±65504, so huge
