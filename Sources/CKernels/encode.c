@@ -3,6 +3,7 @@
 // nothing is fused, so both give the same bytes.
 #include "ck_encode.h"
 
+#include "bodies/dispatch.h"
 #include "ck_decode.h"
 
 #pragma clang fp contract(off)
@@ -64,7 +65,7 @@ enum { CK_STARTS = 4 };
 #undef NAME
 #pragma clang attribute pop
 #define DISPATCH(name, ...) \
-  if (__builtin_cpu_supports("avx2")) avx2_##name(__VA_ARGS__); \
+  if (ck_uses_avx2()) avx2_##name(__VA_ARGS__); \
   else scalar_##name(__VA_ARGS__)
 #else
 #define DISPATCH(name, ...) scalar_##name(__VA_ARGS__)
