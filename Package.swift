@@ -83,7 +83,7 @@ let package = Package(
       name: "TensorCoreTests", dependencies: ["TensorCore", "CKernels", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
-      name: "WeightCodecsTests", dependencies: ["WeightCodecs", "TensorCore", "TestSupport"],
+      name: "WeightCodecsTests", dependencies: ["WeightCodecs", "TensorCore", "CKernels", "TestSupport"],
       exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
       name: "ModelFilesTests",

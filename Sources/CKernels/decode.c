@@ -2,6 +2,10 @@
 // fused or reordered, so both give the same bits.
 #include "ck_decode.h"
 
+#include <stdatomic.h>
+
+#include "bodies/dispatch.h"
+
 #pragma clang fp contract(off)
 
 #define NAME(x) scalar_##x
@@ -16,9 +20,22 @@
 #pragma clang attribute pop
 #endif
 
+static atomic_int limited;
+
+void ck_limit_to_baseline(int on) { atomic_store(&limited, on); }
+
+int ck_uses_avx2(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")
+    && !atomic_load_explicit(&limited, memory_order_relaxed);
+#else
+  return 0;
+#endif
+}
+
 void ck_decode_row(int format, const void *bytes, float *out, size_t count) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) {
+  if (ck_uses_avx2()) {
     avx2_row(format, bytes, out, count);
     return;
   }

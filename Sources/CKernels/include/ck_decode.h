@@ -77,6 +77,10 @@ static const int8_t ck_iq4_values[16] = {
 // never fused, so every instruction set gives the same bits. An unknown format gives zeros.
 void ck_decode_row(int format, const void *bytes, float *out, size_t count);
 
+// With `on` other than 0, ck_decode_row and the functions of ck_encode.h use their baseline bodies whatever the
+// machine has; for tests, which show that both give the same bits.
+void ck_limit_to_baseline(int on);
+
 // The 6-bit scale and minimum of group j (0..7) of a q4_k or q5_k block.
 static inline void ck_scale_min_k4(const uint8_t *scales, int j, uint8_t *scale, uint8_t *minimum) {
   if (j < 4) {

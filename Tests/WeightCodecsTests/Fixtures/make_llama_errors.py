@@ -1,0 +1,74 @@
+"""What llama.cpp's own encoders reach on real matrices: llama-errors.json.
+
+    pip install llama-cpp-python gguf torch safetensors && python make_llama_errors.py MODELS_FOLDER
+
+For each matrix the first rows, at most 65,536 weights, are encoded without an importance matrix by
+ggml_quantize_chunk. Stored: the sum of squared errors, and the sum weighted as llama.cpp weighs them: by
+a + |x|, a the root mean square of each 32 (q4_k, q5_k), by |x| (q2_k), by x² (the others).
+"""
+import ctypes
+import json
+import pathlib
+import sys
+
+import gguf
+import llama_cpp
+import numpy as np
+from safetensors import safe_open
+
+TYPES = "Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS".split()
+FILES = [
+    "stories260K/derived-hf/model.safetensors", "books-7m/model.safetensors",
+    "minilm-l6-v2/model.safetensors"]
+LIBRARY = ctypes.CDLL(str(pathlib.Path(llama_cpp.__file__).parent / "lib/libggml-base.so"))
+LIBRARY.ggml_quantize_chunk.restype = ctypes.c_size_t
+LIBRARY.ggml_quantize_chunk.argtypes = [
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64,
+    ctypes.c_void_p]
+
+
+def weights(name, x):
+    if name in ("Q4_K", "Q5_K"):
+        groups = x.reshape(-1, 32)
+        return (np.sqrt((groups**2).mean(1, keepdims=True)) + np.abs(groups)).reshape(x.shape)
+    return np.abs(x) if name == "Q2_K" else x * x
+
+
+def errors(x):
+    result = {}
+    for name in TYPES:
+        kind = gguf.GGMLQuantizationType[name]
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        if x.shape[1] % block:
+            continue
+        data = np.empty((x.shape[0], x.shape[1] // block * size), np.uint8)
+        LIBRARY.ggml_quantize_chunk(
+            int(kind), x.ctypes.data, data.ctypes.data, 0, x.shape[0], x.shape[1], None)
+        exact = x.astype(np.float64)
+        squared = (gguf.quants.dequantize(data, kind).astype(np.float64) - exact) ** 2
+        result[name.lower()] = [
+            float(f"{squared.sum():.9g}"), float(f"{(weights(name, exact) * squared).sum():.9g}")]
+    return result
+
+
+def main():
+    models = pathlib.Path(sys.argv[1])
+    table = {}
+    for file in FILES:
+        table[file] = {}
+        with safe_open(models / file, framework="pt") as tensors:
+            for name in sorted(tensors.keys()):
+                tensor = tensors.get_tensor(name)
+                if tensor.ndim == 2 and tensor.is_floating_point() and tensor.shape[1] % 32 == 0:
+                    rows = max(1, 65536 // tensor.shape[1])
+                    x = np.ascontiguousarray(tensor.float().numpy()[:rows])
+                    table[file][name] = {"rows": x.shape[0], "columns": x.shape[1], **errors(x)}
+    lines = []
+    for file, tensors in table.items():
+        inside = ",\n".join(f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in tensors.items())
+        lines.append(f"{json.dumps(file)}: {{\n{inside}\n}}")
+    path = pathlib.Path(__file__).parent / "llama-errors.json"
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+main()

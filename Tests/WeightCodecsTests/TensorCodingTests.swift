@@ -1,0 +1,151 @@
+import TensorCore
+import TestSupport
+import Testing
+import WeightCodecs
+
+@Suite(.serialized) struct TensorCodingTests {
+  @Test(arguments: quantized)
+  func `any number of threads and odd row counts give the same bytes`(_ format: TensorFormat) throws {
+    let before = Parallel.threadCount
+    defer { Parallel.threadCount = before }
+    for rows in [1, 3, 301] {
+      let matrix = Matrix(rows: rows, columns: 512, elements: normal(rows * 512, seed: 81))
+      Parallel.threadCount = 1
+      let one = try TensorCoding.encode(matrix, format: format)
+      Parallel.threadCount = 5
+      let five = try TensorCoding.encode(matrix, format: format)
+      #expect(array(one) == array(five))
+      // A row's bytes do not depend on its neighbours.
+      let last = Matrix(rows: 1, columns: 512, elements: Array(matrix.row(rows - 1)))
+      let alone = try TensorCoding.encode(last, format: format)
+      #expect(array(alone) == array(one).suffix(alone.count))
+    }
+  }
+
+  @Test func `reencoding equals decoding and encoding`() throws {
+    let matrix = Matrix(rows: 260, columns: 768, elements: normal(260 * 768, seed: 91))
+    let importance = normal(768, seed: 92).map { $0 * $0 }
+    let source = try TensorCoding.encode(matrix, format: .bf16)
+    let floats = try TensorCoding.decode(source, format: .bf16, rows: 260, columns: 768)
+    let direct = try TensorCoding.reencode(
+      source, from: .bf16, to: .q4_k, rows: 260, columns: 768, importance: importance)
+    let expected = try TensorCoding.encode(floats, format: .q4_k, importance: importance)
+    #expect(array(direct) == array(expected))
+    #expect(array(direct) != array(try TensorCoding.encode(floats, format: .q4_k)))
+  }
+
+  @Test func `reencoding into the same format is free`() throws {
+    let bytes = ByteRegion([UInt8](repeating: 7, count: 144))
+    #expect(try TensorCoding.reencode(bytes, from: .q4_k, to: .q4_k, rows: 1, columns: 256) === bytes)
+  }
+
+  @Test func `empty tensors pass`() throws {
+    #expect(try TensorCoding.encode(Matrix(rows: 0, columns: 256), format: .q4_k).count == 0)
+    #expect(try TensorCoding.decode(ByteRegion([]), format: .q8_0, rows: 3, columns: 0).elements.isEmpty)
+    #expect(try TensorCoding.firstNonFinite(ByteRegion([]), format: .f32, rows: 0, columns: 9) == nil)
+  }
+
+  @Test(arguments: [TensorFormat.f32, .f16, .bf16, .f64])
+  func `the first non-finite weight is named`(_ format: TensorFormat) throws {
+    let (rows, columns) = (400, 300)
+    let bytes = array(
+      try TensorCoding.encode(
+        Matrix(rows: rows, columns: columns, elements: normal(rows * columns, seed: 3)), format: format))
+    #expect(
+      try TensorCoding.firstNonFinite(ByteRegion(bytes), format: format, rows: rows, columns: columns) == nil)
+    for (row, column) in [(0, 0), (7, 299), (399, 299)] {
+      var broken = bytes
+      let size = format.bytesPerBlock
+      for index in [row * columns + column, rows * columns - 1] {  // all bits set: NaN in each of them
+        for byte in 0..<size { broken[index * size + byte] = 0xFF }
+      }
+      let found = try TensorCoding.firstNonFinite(
+        ByteRegion(broken), format: format, rows: rows, columns: columns)
+      #expect(found?.row == row && found?.column == column)
+    }
+  }
+
+  @Test func `infinite block scales are found`() throws {
+    var bytes = [UInt8](repeating: 0, count: 34 * 4)
+    (bytes[34 * 2], bytes[34 * 2 + 1], bytes[34 * 2 + 5]) = (0, 0x7C, 1)
+    let found = try TensorCoding.firstNonFinite(ByteRegion(bytes), format: .q8_0, rows: 2, columns: 64)
+    #expect(found?.row == 1 && found?.column == 0)  // 0 · ∞
+  }
+
+  @Test func `squared error agrees with its definition`() throws {
+    let a = normal(33 * 70, seed: 13)
+    let b = normal(33 * 70, seed: 14)
+    let left = try TensorCoding.encode(Matrix(rows: 33, columns: 70, elements: a), format: .f32)
+    let right = try TensorCoding.encode(Matrix(rows: 33, columns: 70, elements: b), format: .f32)
+    let result = try TensorCoding.squaredError(of: left, .f32, against: right, .f32, rows: 33, columns: 70)
+    #expect(abs(result.error / weightedError(a, b) - 1) < 1e-12)
+    #expect(abs(result.signal / energy(b) - 1) < 1e-12)
+    #expect(result.count == 33 * 70)
+    #expect(abs(result.relative - result.error / result.signal) < 1e-15)
+    #expect(
+      try TensorCoding.squaredError(of: left, .f32, against: left, .f32, rows: 33, columns: 70).error == 0)
+  }
+}
+
+/// Everything that is refused, with its message.
+@Suite struct CodingErrorTests {
+  private let row = Matrix(rows: 1, columns: 32)
+
+  @Test func `integers are no weights`() {
+    let bytes = ByteRegion([1, 2, 3, 4])
+    #expect(throws: CodingError.notWeights(.i8)) {
+      try TensorCoding.decode(bytes, format: .i8, rows: 1, columns: 4)
+    }
+  }
+
+  @Test func `formats that are only read`() {
+    #expect(throws: CodingError.notEncodable(.f8_e4m3)) { try TensorCoding.encode(row, format: .f8_e4m3) }
+    #expect("\(CodingError.notEncodable(.f8_e5m2))".contains("f8_e5m2"))
+  }
+
+  @Test func `rows that do not divide`() {
+    #expect(throws: CodingError.rowLength(format: .q4_k, rows: 1, columns: 32)) {
+      try TensorCoding.encode(row, format: .q4_k)
+    }
+    #expect("\(CodingError.rowLength(format: .q4_k, rows: 1, columns: 32))".contains("multiple of 256"))
+  }
+
+  @Test func `bytes that are too few or too many, and sizes that overflow`() {
+    for count in [0, 33, 35, 68] {
+      let bytes = ByteRegion([UInt8](repeating: 0, count: count))
+      let expected = CodingError.byteCount(format: .q8_0, rows: 1, columns: 32, expected: 34, actual: count)
+      #expect(throws: expected) { try TensorCoding.decode(bytes, format: .q8_0, rows: 1, columns: 32) }
+    }
+    #expect(throws: CodingError.rowLength(format: .f32, rows: .max, columns: 1 << 40)) {
+      try TensorCoding.decode(ByteRegion([]), format: .f32, rows: .max, columns: 1 << 40)
+    }
+    #expect(throws: CodingError.rowLength(format: .f32, rows: -1, columns: 4)) {
+      try TensorCoding.decode(ByteRegion([]), format: .f32, rows: -1, columns: 4)
+    }
+  }
+
+  @Test func `unusable importance`() {
+    #expect(throws: CodingError.importanceCount(expected: 32, actual: 31)) {
+      try TensorCoding.encode(row, format: .q4_0, importance: [Float](repeating: 1, count: 31))
+    }
+    var importance = [Float](repeating: 1, count: 32)
+    importance[9] = -1
+    #expect(throws: CodingError.importanceValue(column: 9, value: -1)) {
+      try TensorCoding.encode(row, format: .q4_0, importance: importance)
+    }
+    importance[9] = .infinity
+    #expect(throws: CodingError.importanceValue(column: 9, value: .infinity)) {
+      try TensorCoding.encode(row, format: .q4_0, importance: importance)
+    }
+  }
+
+  @Test func `weights that are not finite cannot be quantized, the lowest is named`() {
+    var matrix = Matrix(rows: 900, columns: 256)
+    matrix[800, 3] = .infinity
+    matrix[700, 255] = -.infinity
+    #expect(throws: CodingError.nonFinite(row: 700, column: 255, value: -.infinity)) {
+      try TensorCoding.encode(matrix, format: .q4_k)
+    }
+    #expect(throws: Never.self) { try TensorCoding.encode(matrix, format: .f16) }
+  }
+}
