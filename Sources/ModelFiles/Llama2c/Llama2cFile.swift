@@ -18,28 +18,32 @@ public enum Llama2cFile {
   /// Reads the model; its configuration is made from the header.
   ///
   /// - Throws: ``ModelFileError``.
-  public static func read(_ file: MappedFile) throws -> ModelSource {
-    let path = file.path
-    guard file.region.count > 0 else { throw ModelFileError(.notAModel, path: path, "the file is empty") }
-    let header = try Llama2cHeader(file.region.buffer, path: path)
+  public static func read(_ file: MappedFile) throws -> ModelSource { try read(file.region, path: file.path) }
+
+  /// Reads the model that `file` holds, which came from `path`.
+  package static func read(_ file: ByteRegion, path: String) throws(ModelFileError) -> ModelSource {
+    guard file.count > 0 else { throw ModelFileError(.notAModel, path: path, "the file is empty") }
+    let header = try Llama2cHeader(file.buffer, path: path)
     guard let layout = Llama2cLayout(header) else {
       throw ModelFileError(
         .badStructure, path: path,
         "the llama2.c header asks for a file that cannot be"
           + (header.version == .v2 ? " (do tensors divide into groups of \(header.groupSize)?)" : ""))
     }
-    guard layout.fileSize == file.region.count else {
+    guard layout.fileSize == file.count else {
       throw ModelFileError(
-        file.region.count < layout.fileSize ? .truncated : .badStructure, path: path,
-        "the llama2.c header asks for \(layout.fileSize) bytes, the file has \(file.region.count)",
+        file.count < layout.fileSize ? .truncated : .badStructure, path: path,
+        "the llama2.c header asks for \(layout.fileSize) bytes, the file has \(file.count)",
         advice: "download or export the file again")
     }
-    if let first = layout.tensors.first(where: { $0.scales != nil }) { try checkScales(first, header, file) }
+    if let first = layout.tensors.first(where: { $0.scales != nil }) {
+      try checkScales(first, header, file, path: path)
+    }
     var source = ModelSource(container: .llama2c, path: path, files: [path], tensors: [])
     source.tensors = layout.tensors.map { tensor in
       StoredTensor(
         name: tensor.name, shape: tensor.shape, format: .f32,
-        bytes: Llama2cRows(tensor, groupSize: header.groupSize).bytes(of: file.region))
+        bytes: Llama2cRows(tensor, groupSize: header.groupSize).bytes(of: file))
     }
     source.configuration = configuration(header)
     if header.version == .v2 {
@@ -51,16 +55,16 @@ public enum Llama2cFile {
 
   /// Early exporters of version 2 wrote all scales behind all tensors; the sizes are the same, so look at what should be scales.
   private static func checkScales(
-    _ tensor: Llama2cTensor, _ header: Llama2cHeader, _ file: MappedFile
+    _ tensor: Llama2cTensor, _ header: Llama2cHeader, _ file: ByteRegion, path: String
   ) throws(ModelFileError) {
     guard let start = tensor.scales else { return }
     for group in 0..<min(256, tensor.elementCount / header.groupSize) {
-      let bits = file.region.base.loadUnaligned(fromByteOffset: start + 4 * group, as: UInt32.self)
+      let bits = file.base.loadUnaligned(fromByteOffset: start + 4 * group, as: UInt32.self)
         .littleEndian
       let scale = Float(bitPattern: bits)
       guard scale >= 0, scale.isFinite else {
         throw ModelFileError(
-          .badStructure, path: file.path,
+          .badStructure, path: path,
           "tensor '\(tensor.name)' has scale \(scale) in group \(group)",
           advice: "if the file is from an exporter that wrote the scales last, export it again")
       }

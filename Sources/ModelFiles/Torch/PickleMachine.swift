@@ -225,7 +225,8 @@ struct PickleMachine {
   }
 
   private mutating func pushStorage() throws(ModelFileError) {
-    guard let items = arena.items(of: try pop(), .tuple), (5...6).contains(items.count),
+    let identity = try pop()
+    guard let items = arena.items(of: identity, .tuple), (5...6).contains(items.count),
       case .string("storage") = items[0], case .global(.storageClass(let element)) = items[1],
       let key = PickleMachine.key(items[2]), case .int(let count) = items[4], count >= 0
     else { throw malformed("a persistent id is no ('storage', class, key, location, size)") }

@@ -21,24 +21,24 @@ public enum TorchFile {
   /// configuration.
   ///
   /// - Throws: ``ModelFileError``.
-  public static func read(_ file: MappedFile) throws -> ModelSource {
-    guard file.region.count > 0 else {
-      throw ModelFileError(.notAModel, path: file.path, "the file is empty")
+  public static func read(_ file: MappedFile) throws -> ModelSource { try read(file.region, path: file.path) }
+
+  /// Reads the checkpoint that `file` holds, which came from `path`.
+  package static func read(_ file: ByteRegion, path: String) throws(ModelFileError) -> ModelSource {
+    guard file.count > 0 else { throw ModelFileError(.notAModel, path: path, "the file is empty") }
+    if TorchLegacyFile.recognizes(file.buffer) { return try TorchLegacyFile.read(file, path: path) }
+    guard ZipArchive.hasSignature(file.buffer) else {
+      throw ModelFileError(.notAModel, path: path, "no file that torch.save wrote")
     }
-    if TorchLegacyFile.recognizes(file.region.buffer) { return try TorchLegacyFile.read(file) }
-    guard ZipArchive.hasSignature(file.region.buffer) else {
-      throw ModelFileError(.notAModel, path: file.path, "no file that torch.save wrote")
-    }
-    return try readArchive(file)
+    return try readArchive(file, path: path)
   }
 
   private static func isTorchName(_ name: String) -> Bool {
     ["data.pkl", "constants.pkl"].contains(name.split(separator: "/").last.map(String.init) ?? "")
   }
 
-  private static func readArchive(_ file: MappedFile) throws(ModelFileError) -> ModelSource {
-    let path = file.path
-    let bytes = file.region.buffer
+  private static func readArchive(_ file: ByteRegion, path: String) throws(ModelFileError) -> ModelSource {
+    let bytes = file.buffer
     let archive = try ZipArchive(bytes, path: path)
     let pickles = archive.entries.filter { $0.name == "data.pkl" || $0.name.hasSuffix("/data.pkl") }
     guard let pickle = pickles.first, pickles.count == 1 else {
@@ -58,7 +58,7 @@ public enum TorchFile {
     let value = try machine.run(&cursor)
     let state = try StateDict(value, in: machine.arena, path: path)
     let isSwapped = try isBigEndian(archive, root: root, bytes: bytes, path: path)
-    var collector = TorchCollector(container: .torch, file: file, isSwapped: isSwapped)
+    var collector = TorchCollector(container: .torch, file: file, path: path, isSwapped: isSwapped)
     try collector.collect(state) { (storage) throws(ModelFileError) in
       let name = root + "data/" + storage.key
       guard let entry = archive[name] else {
@@ -98,66 +98,5 @@ public enum TorchFile {
     case "big": return true
     default: throw ModelFileError(.unsupported, path: path, "unknown byte order '\(printable(order))'")
     }
-  }
-}
-
-/// Turns the tensors of a state dict into those of a source.
-struct TorchCollector {
-  /// What was collected.
-  private(set) var source: ModelSource
-  private let file: MappedFile
-  private let isSwapped: Bool
-  /// The bytes that views larger than their storages may still take, together: such views cost the file nothing.
-  private var expansion: Int
-  private var known: [TorchView.Identity: String] = [:]
-
-  /// A collector for the checkpoint in `file`, whose storages are big endian if `isSwapped`.
-  init(container: ModelSource.Container, file: MappedFile, isSwapped: Bool) {
-    source = ModelSource(container: container, path: file.path, files: [file.path], tensors: [])
-    self.file = file
-    self.isSwapped = isSwapped
-    expansion = max(64 << 20, file.region.count)
-  }
-
-  /// Adds the tensors of `state`; `range` finds a storage's bytes in the file.
-  mutating func collect(
-    _ state: StateDict, range: (TorchStorage) throws(ModelFileError) -> Range<Int>
-  ) throws(ModelFileError) {
-    source.notes += state.notes
-    source.configuration = state.arguments
-    for item in state.items {
-      let storage = item.tensor.storage
-      let bytes = try range(storage)
-      guard bytes.count == storage.byteCount else {
-        throw ModelFileError(
-          bytes.count < storage.byteCount ?? 0 ? .truncated : .badStructure, path: file.path,
-          "storage '\(printable(storage.key))' has \(bytes.count) bytes, the pickle says \(storage.byteCount ?? 0)"
-        )
-      }
-      let view = try TorchView(item.tensor, name: item.name, available: bytes.count, path: file.path)
-      let identity = view.identity(storage: storage.key)
-      if view.elementCount > 0, let first = known[identity] {
-        source.aliases[item.name] = first
-        continue
-      }
-      known[identity] = item.name
-      if view.isExpanded(over: bytes.count) { try allowExpansion(of: view, name: item.name) }
-      let region = file.region.slice(bytes)
-      source.tensors.append(
-        StoredTensor(
-          name: item.name, shape: view.shape, format: view.format,
-          bytes: view.bytes(of: region, isSwapped: isSwapped)))
-    }
-  }
-
-  private mutating func allowExpansion(of view: TorchView, name: String) throws(ModelFileError) {
-    let (rest, overflow) = expansion.subtractingReportingOverflow(view.byteCount)
-    guard !overflow, rest >= 0 else {
-      throw ModelFileError(
-        .badStructure, path: file.path,
-        "tensor '\(printable(name))' with sizes \(view.shape) repeats a small storage \(view.byteCount) bytes long",
-        advice: "save it with .contiguous()")
-    }
-    expansion = rest
   }
 }

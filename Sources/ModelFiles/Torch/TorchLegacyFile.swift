@@ -22,9 +22,8 @@ enum TorchLegacyFile {
   }
 
   /// Reads a file that ``recognizes(_:)`` knows.
-  static func read(_ file: MappedFile) throws(ModelFileError) -> ModelSource {
-    let path = file.path
-    let bytes = file.region.buffer
+  static func read(_ file: ByteRegion, path: String) throws(ModelFileError) -> ModelSource {
+    let bytes = file.buffer
     guard !isTar(bytes) else {
       throw ModelFileError(
         .unsupported, path: path, "this is a TAR checkpoint of torch before 0.1.10",
@@ -36,7 +35,7 @@ enum TorchLegacyFile {
     let root = try machine.run(&cursor)
     let ranges = try storageRanges(&cursor, arena: machine.arena)
     let state = try StateDict(root, in: machine.arena, path: path)
-    var collector = TorchCollector(container: .torchLegacy, file: file, isSwapped: false)
+    var collector = TorchCollector(container: .torchLegacy, file: file, path: path, isSwapped: false)
     try collector.collect(state) { (storage) throws(ModelFileError) in
       guard let range = ranges[storage.key] else {
         throw ModelFileError(.missing, path: path, "storage '\(printable(storage.key))' is not in the file")
@@ -58,7 +57,8 @@ enum TorchLegacyFile {
       throw ModelFileError(.unsupported, path: path, "the checkpoint's protocol version is not 1001")
     }
     machine = PickleMachine(path: path)
-    guard machine.arena.items(of: try machine.run(&cursor), .dictionary) != nil else {
+    let system = try machine.run(&cursor)
+    guard machine.arena.items(of: system, .dictionary) != nil else {
       throw ModelFileError(.badStructure, path: path, "the description of the machine is no dictionary")
     }
   }
