@@ -113,6 +113,8 @@ enum FileDescription {
       return false
     }
     // A character may be cut at the end of the part that is looked at.
-    return (0..<4).contains { String(validating: head.dropLast($0), as: UTF8.self) != nil }
+    return (0..<(head.count < bytes.count ? 4 : 1)).contains {
+      String(validating: head.dropLast($0), as: UTF8.self) != nil
+    }
   }
 }
