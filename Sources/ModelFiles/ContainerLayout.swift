@@ -14,6 +14,7 @@ public struct MemorySink: ByteSink {
   /// An empty sink.
   public init() {}
 
+  /// Appends the bytes.
   public mutating func write(_ bytes: UnsafeRawBufferPointer) { self.bytes.append(contentsOf: bytes) }
 }
 
@@ -70,7 +71,8 @@ public struct ContainerLayout: Sendable {
       guard bytes.count == placement.tensor.bytes.count else {
         throw ModelFileError(
           .badStructure, path: "\(container) output",
-          "tensor '\(placement.tensor.name)' gave \(bytes.count) bytes instead of \(placement.tensor.bytes.count)")
+          "tensor '\(placement.tensor.name)' gave \(bytes.count) bytes instead of \(placement.tensor.bytes.count)"
+        )
       }
       try sink.write(bytes.buffer)
       try ContainerLayout.writeZeros(placement.paddingAfter, to: &sink)
