@@ -2,9 +2,9 @@ import Synchronization
 import TensorCore
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #else
-import Darwin
+  import Darwin
 #endif
 
 /// A file that appears under its name whole or not at all.
@@ -13,12 +13,13 @@ import Darwin
 /// over `NAME` and flushes the folder. So whoever opens `NAME` sees the old file or the complete new one, whatever
 /// kills this process and whenever. A file that is let go without `commit()` leaves nothing behind.
 public final class AtomicFile: ByteSink {
-  /// The path that the file will have: links are followed.
+  /// The path that the file will have, as the caller gave it.
   public let path: String
   /// The number of bytes taken so far.
   public private(set) var byteCount = 0
 
-  let temporaryPath: String
+  private let target: String  // behind links
+  private let temporaryPath: String
   private var descriptor: Int32
   private var pending: [UInt8] = []
   private let failureAfter: Int?
@@ -33,9 +34,9 @@ public final class AtomicFile: ByteSink {
 
   /// Starts a file whose disk is "full" after `failingAfter` bytes; for tests of failures.
   package init(path: String, failingAfter: Int?) throws {
-    let target = try AtomicFile.resolve(path)
+    self.path = path
+    target = try AtomicFile.resolve(path)
     let (folder, name) = AtomicFile.split(target)
-    self.path = target
     (temporaryPath, descriptor) = try AtomicFile.createSibling(folder: folder, name: name, for: path)
     failureAfter = failingAfter
     AtomicFile.Litter.register(temporaryPath)
@@ -85,12 +86,12 @@ public final class AtomicFile: ByteSink {
     guard fsync(descriptor) == 0 else { throw fail("write") }
     let closed = close(descriptor)
     descriptor = -1
-    guard closed == 0, rename(temporaryPath, path) == 0 else {
+    guard closed == 0, rename(temporaryPath, target) == 0 else {
       let code = errno
       unlink(temporaryPath)
       throw AtomicFile.failure(code, closed == 0 ? "rename" : "write", path)
     }
-    AtomicFile.syncFolder(AtomicFile.split(path).folder)
+    AtomicFile.syncFolder(AtomicFile.split(target).folder)
   }
 
   /// Deletes what was written; harmless after ``commit()``.
@@ -131,9 +132,9 @@ public final class AtomicFile: ByteSink {
 
   private static func systemWrite(_ descriptor: Int32, _ base: UnsafeRawPointer, _ count: Int) -> Int {
     #if canImport(Glibc)
-    Glibc.write(descriptor, base, count)
+      Glibc.write(descriptor, base, count)
     #else
-    Darwin.write(descriptor, base, count)
+      Darwin.write(descriptor, base, count)
     #endif
   }
 
@@ -301,7 +302,9 @@ extension AtomicFile {
           }
           _exit(128 + number)
         }
-        if unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) { signal(number, SIG_IGN) }
+        if unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) {
+          signal(number, SIG_IGN)
+        }
       }
     }
   }

@@ -37,4 +37,3 @@ public enum ArtifactFile {
   /// Told of progress: bytes of the decoded file that are done, and all of them.
   public typealias Progress = @Sendable (_ done: Int, _ total: Int) -> Void
 }
-

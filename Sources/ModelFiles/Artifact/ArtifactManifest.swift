@@ -125,7 +125,9 @@ extension ArtifactManifest {
       return value
     }
     func number(_ key: String) throws -> Int {
-      guard let value = json[key]?.intValue, value >= 0 else { throw damaged("'\(key)' is missing or no size") }
+      guard let value = json[key]?.intValue, value >= 0 else {
+        throw damaged("'\(key)' is missing or no size")
+      }
       return value
     }
     version = try number("version")
@@ -144,7 +146,9 @@ extension ArtifactManifest {
     recipe = json["recipe"] ?? .null
     source = [:]
     for (name, hash) in json["source"]?.objectValue?.members ?? [] { source[name] = hash.stringValue }
-    guard let headerPart = json["header"].flatMap(Part.init) else { throw damaged("'header' is missing or damaged") }
+    guard let headerPart = json["header"].flatMap(Part.init) else {
+      throw damaged("'header' is missing or damaged")
+    }
     header = headerPart
     tensors = []
     for (place, element) in (json["tensors"]?.arrayValue ?? []).enumerated() {
@@ -155,14 +159,16 @@ extension ArtifactManifest {
   }
 
   private func checkPlaces(_ damaged: (String) -> ModelFileError) throws {
-    guard FileHash.bytes(ofHexadecimal: sha256) != nil, FileHash.bytes(ofHexadecimal: merkleRoot) != nil else {
+    guard FileHash.bytes(ofHexadecimal: sha256) != nil, FileHash.bytes(ofHexadecimal: merkleRoot) != nil
+    else {
       throw damaged("a hash is no 64 lower-case hexadecimal digits")
     }
     var decodedEnd = 0
     var packedEnd = 0
     for (name, part) in parts {
       guard part.offset >= decodedEnd, part.count <= decodedSize - part.offset else {
-        throw damaged("\(name) lies at \(part.offset) + \(part.count), behind \(decodedEnd), in \(decodedSize) bytes")
+        throw damaged(
+          "\(name) lies at \(part.offset) + \(part.count), behind \(decodedEnd), in \(decodedSize) bytes")
       }
       let (end, overflow) = packedEnd.addingReportingOverflow(part.packedCount)
       guard part.packedOffset == packedEnd, !overflow else {

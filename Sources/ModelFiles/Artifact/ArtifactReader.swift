@@ -2,9 +2,9 @@ import CZstd
 public import TensorCore
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #else
-import Darwin
+  import Darwin
 #endif
 
 extension ArtifactFile {
@@ -33,7 +33,8 @@ extension ArtifactFile {
   }
 
   private static func source(
-    _ container: ModelSource.Container, _ index: ContainerIndex, _ tensors: [StoredTensor], _ file: MappedFile,
+    _ container: ModelSource.Container, _ index: ContainerIndex, _ tensors: [StoredTensor],
+    _ file: MappedFile,
     _ manifest: ArtifactManifest?
   ) -> ModelSource {
     var source = ModelSource(container: container, path: file.path, files: [file.path], tensors: tensors)
@@ -51,7 +52,9 @@ extension ArtifactFile {
     var length = min(manifest?.header.count ?? frameSize, size)
     while true {
       let prefix = try seekable.read(0..<length, what: "header")
-      do { return try parse(prefix.buffer, fileSize: size, path: seekable.path) } catch let error as ModelFileError {
+      do { return try parse(prefix.buffer, fileSize: size, path: seekable.path) } catch let error
+        as ModelFileError
+      {
         guard error.reason == .truncated, manifest == nil, length < size else { throw error }
         length = length > size / 4 ? size : length * 4
       }
@@ -74,7 +77,8 @@ extension ArtifactFile {
 
   /// Whether the header inside says what the manifest says.
   static func check(
-    _ manifest: ArtifactManifest, container: ModelSource.Container, _ index: ContainerIndex, _ seekable: SeekableFile
+    _ manifest: ArtifactManifest, container: ModelSource.Container, _ index: ContainerIndex,
+    _ seekable: SeekableFile
   ) throws {
     func contradiction(_ what: String) -> ModelFileError {
       ModelFileError(
@@ -89,9 +93,17 @@ extension ArtifactFile {
     guard manifest.tensors.count == index.tensors.count else {
       throw contradiction("\(manifest.tensors.count) tensors against \(index.tensors.count)")
     }
-    for (stated, found) in zip(manifest.tensors, index.tensors) {
+    // Empty tensors share a place, so that the two may list them in different orders.
+    let stated = manifest.tensors.sorted {
+      ($0.offset, $0.count, $0.name) < ($1.offset, $1.count, $1.name)
+    }
+    let found = index.tensors.sorted {
+      ($0.range.lowerBound, $0.range.count, $0.name) < ($1.range.lowerBound, $1.range.count, $1.name)
+    }
+    for (stated, found) in zip(stated, found) {
       guard Array(stated.name.utf8) == Array(found.name.utf8), stated.format == found.format.rawValue,
-        stated.shape == found.shape, stated.offset == found.range.lowerBound, stated.count == found.range.count
+        stated.shape == found.shape, stated.offset == found.range.lowerBound,
+        stated.count == found.range.count
       else {
         throw contradiction(
           "tensor '\(stated.name)', \(stated.format) \(stated.shape), \(stated.count) bytes at \(stated.offset), "
@@ -139,7 +151,7 @@ extension ArtifactFile {
   ///
   /// - Returns: the decoded length.
   /// - Throws: ``ModelFileError`` when it exceeds `limit`, or a frame is damaged or cut; what `consume` throws.
-  static func decodeStream(
+  package static func decodeStream(
     _ file: ByteRegion, path: String, limit: Int, _ consume: (UnsafeRawBufferPointer) throws -> Void
   ) throws -> Int {
     guard let context = ZSTD_createDCtx() else { throw AtomicFile.failure(ENOMEM, "decode", path) }
@@ -153,7 +165,8 @@ extension ArtifactFile {
       open = ZSTD_decompressStream(context, &output, &input)
       guard ZSTD_isError(open) == 0 else {
         throw ModelFileError(
-          .corrupt, path: path, "zstd data before byte \(input.pos): \(String(cString: ZSTD_getErrorName(open)))",
+          .corrupt, path: path,
+          "zstd data before byte \(input.pos): \(String(cString: ZSTD_getErrorName(open)))",
           advice: ModelFileError.downloadAgain)
       }
       total += output.pos
@@ -163,7 +176,7 @@ extension ArtifactFile {
           advice: "unpack it with zstd -d, and name what comes out")
       }
       try consume(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(room)[..<output.pos]))
-      if input.pos == input.size, output.pos < output.size { break }
+      if input.pos == input.size, open == 0 || output.pos < output.size { break }
     }
     guard open == 0 else {
       throw ModelFileError(

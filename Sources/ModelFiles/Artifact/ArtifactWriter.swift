@@ -26,7 +26,8 @@ extension ArtifactFile {
     try writer.finish(with: manifest)
     try file.commit()
     return Summary(
-      bytes: file.byteCount, decodedBytes: layout.size, merkleRoot: manifest.merkleRoot, sha256: manifest.sha256,
+      bytes: file.byteCount, decodedBytes: layout.size, merkleRoot: manifest.merkleRoot,
+      sha256: manifest.sha256,
       seconds: (clock.now - start) / .seconds(1))
   }
 }
@@ -97,7 +98,9 @@ private final class ArtifactWriter {
       batch.append(piece)
       batchBytes += piece.count
       place = end
-      if batchBytes >= 4 * ArtifactFile.frameSize * Parallel.threadCount || batch.count >= 4096 { try writeBatch() }
+      if batchBytes >= 4 * ArtifactFile.frameSize * Parallel.threadCount || batch.count >= 4096 {
+        try writeBatch()
+      }
     } while place < bytes.count
   }
 

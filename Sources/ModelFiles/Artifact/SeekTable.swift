@@ -56,7 +56,9 @@ struct SeekTable: Sendable, Equatable {
     func damaged(_ what: String) -> ModelFileError {
       ModelFileError(.corrupt, path: path, "seek table: \(what)", advice: "get the file again")
     }
-    guard isPresent(in: file) else { throw damaged("none at the end of the file, which is truncated or damaged") }
+    guard isPresent(in: file) else {
+      throw damaged("none at the end of the file, which is truncated or damaged")
+    }
     let descriptor = file[file.count - 5]
     guard descriptor & 0x7C == 0 else { throw damaged("descriptor \(descriptor) has reserved bits") }
     let width = descriptor & 0x80 != 0 ? 12 : 8
@@ -64,7 +66,8 @@ struct SeekTable: Sendable, Equatable {
     let size = count * width + footerSize
     guard size + 8 <= file.count else { throw damaged("\(count) entries do not fit the file") }
     let start = file.count - size - 8
-    guard file.littleEndian32(at: start) == skippableMagic, Int(file.littleEndian32(at: start + 4)) == size else {
+    guard file.littleEndian32(at: start) == skippableMagic, Int(file.littleEndian32(at: start + 4)) == size
+    else {
       throw damaged("its frame does not fit its \(count) entries")
     }
     var entries: [Entry] = []

@@ -48,7 +48,7 @@ final class SeekableFile: Sendable {
   ///
   /// - Parameter what: what is read, for messages: "tensor 'x'".
   /// - Throws: ``ModelFileError`` of `corrupt` when a frame cannot be decoded.
-  func read(_ range: Range<Int>, what: String) throws -> ByteRegion {
+  func read(_ range: Range<Int>, what: @autoclosure @Sendable () -> String) throws -> ByteRegion {
     precondition(range.lowerBound >= 0 && range.upperBound <= decodedSize, "read outside of the decoded file")
     let covering = frames(holding: range)
     return try ByteRegion(count: range.count) { target in
@@ -61,42 +61,47 @@ final class SeekableFile: Sendable {
         let place = wanted.lowerBound - range.lowerBound
         let slice = UnsafeMutableRawBufferPointer(rebasing: target.bytes[place..<place + wanted.count])
         if wanted == decoded {
-          try decode(frame, into: slice, what: what)
+          try decode(frame, into: slice, what: what())
         } else {
-          let whole = try self.decode(frame, what: what)
+          let whole = try self.decode(frame, what: what())
           slice.copyMemory(
             from: UnsafeRawBufferPointer(
-              rebasing: whole.buffer[wanted.lowerBound - decoded.lowerBound..<wanted.upperBound - decoded.lowerBound]))
+              rebasing: whole.buffer[
+                wanted.lowerBound - decoded.lowerBound..<wanted.upperBound - decoded.lowerBound]))
         }
       }
     }
   }
 
   /// Decodes all of frame `index`.
-  func decode(_ index: Int, what: String) throws -> ByteRegion {
-    try checkSize(index, what: what)
-    return try ByteRegion(count: frames[index].decoded.count) { try decode(index, into: $0, what: what) }
+  func decode(_ index: Int, what: @autoclosure () -> String) throws -> ByteRegion {
+    try checkSize(index, what: what())
+    return try ByteRegion(count: frames[index].decoded.count) { try decode(index, into: $0, what: what()) }
   }
 
-  private func decode(_ index: Int, into target: UnsafeMutableRawBufferPointer, what: String) throws {
-    try checkSize(index, what: what)
+  private func decode(
+    _ index: Int, into target: UnsafeMutableRawBufferPointer, what: @autoclosure () -> String
+  ) throws {
+    try checkSize(index, what: what())
     do { try Zstd.decode(stored(index), into: target) } catch {
-      throw damaged(index, what, error.description)
+      throw damaged(index, what(), error.description)
     }
   }
 
   /// Believes the seek table's size only when the frame agrees, before memory is taken for it.
-  private func checkSize(_ index: Int, what: String) throws {
+  private func checkSize(_ index: Int, what: @autoclosure () -> String) throws {
     let promised = frames[index].decoded.count
     let stated = Zstd.contentSize(stored(index))
     guard stated == promised else {
-      throw damaged(index, what, "it states \(stated.map(String.init) ?? "no") bytes, the seek table \(promised)")
+      throw damaged(
+        index, what(), "it states \(stated.map(String.init) ?? "no") bytes, the seek table \(promised)")
     }
   }
 
   private func damaged(_ index: Int, _ what: String, _ reason: String) -> ModelFileError {
     ModelFileError(
-      .corrupt, path: path, "\(what): zstd frame \(index) at byte \(frames[index].packed.lowerBound): \(reason)",
+      .corrupt, path: path,
+      "\(what): zstd frame \(index) at byte \(frames[index].packed.lowerBound): \(reason)",
       advice: ModelFileError.downloadAgain)
   }
 

@@ -42,17 +42,25 @@ enum Zstd {
   }
 
   /// Decodes one frame that has to fill `target`.
-  static func decode(_ frame: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) throws(Failure) {
-    guard try frameLength(frame) == frame.count else { throw Failure(description: "the frame's length is wrong") }
+  static func decode(_ frame: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer)
+    throws(Failure)
+  {
+    guard try frameLength(frame) == frame.count else {
+      throw Failure(description: "the frame's length is wrong")
+    }
     guard contentSize(frame) == target.count else {
       throw Failure(description: "the frame's header states another decoded size")
     }
     let count = try checked(ZSTD_decompress(target.baseAddress, target.count, frame.baseAddress, frame.count))
-    guard count == target.count else { throw Failure(description: "\(count) bytes instead of \(target.count)") }
+    guard count == target.count else {
+      throw Failure(description: "\(count) bytes instead of \(target.count)")
+    }
   }
 
   fileprivate static func checked(_ result: Int) throws(Failure) -> Int {
-    guard ZSTD_isError(result) == 0 else { throw Failure(description: String(cString: ZSTD_getErrorName(result))) }
+    guard ZSTD_isError(result) == 0 else {
+      throw Failure(description: String(cString: ZSTD_getErrorName(result)))
+    }
     return result
   }
 }
