@@ -45,7 +45,19 @@ public enum JSONValue: Sendable, Equatable {
 public struct JSONObject: Sendable, Equatable {
   /// The members in order.
   public private(set) var members: [(key: String, value: JSONValue)] = []
-  private var index: [String: Int] = [:]
+  private var index: [Key: Int] = [:]
+
+  /// A key that is compared by its bytes: Swift's strings are equal when they are canonically equivalent, but "é" written
+  /// in two ways is two keys in a vocabulary.
+  private struct Key: Hashable {
+    let text: String
+    init(_ text: String) { self.text = text }
+    static func == (left: Key, right: Key) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
+    func hash(into hasher: inout Hasher) {
+      var text = text
+      text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    }
+  }
 
   /// An empty object.
   public init() {}
@@ -58,17 +70,17 @@ public struct JSONObject: Sendable, Equatable {
 
   /// The value of `key`; setting nil removes it.
   public subscript(key: String) -> JSONValue? {
-    get { index[key].map { members[$0].value } }
+    get { index[Key(key)].map { members[$0].value } }
     set {
-      if let place = index[key] {
+      if let place = index[Key(key)] {
         if let newValue {
           members[place].value = newValue
         } else {
           members.remove(at: place)
-          index = Dictionary(uniqueKeysWithValues: members.enumerated().map { ($1.key, $0) })
+          index = Dictionary(uniqueKeysWithValues: members.enumerated().map { (Key($1.key), $0) })
         }
       } else if let newValue {
-        index[key] = members.count
+        index[Key(key)] = members.count
         members.append((key, newValue))
       }
     }
