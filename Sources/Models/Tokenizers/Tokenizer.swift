@@ -28,14 +28,6 @@ public protocol Tokenizer: Sendable {
   var ggufEntries: [GGUFEntry] { get }
 }
 
-/// Makes tokenizers from what a model source carries.
-public enum TokenizerList {
-  /// The tokenizer of `source`, or nil when it carries none.
-  ///
-  /// - Throws: ``TokenizerError`` when a tokenizer is there and unreadable or of an unknown kind.
-  public static func tokenizer(of source: ModelSource) throws -> (any Tokenizer)? { nil }
-}
-
 /// Why a tokenizer cannot be read.
 public struct TokenizerError: Error, Equatable, CustomStringConvertible {
   /// The file.
