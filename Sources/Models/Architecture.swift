@@ -1,5 +1,5 @@
 public import ModelFiles
-public import TensorCore
+import TensorCore
 
 /// What a tensor is for, which decides how passes treat it.
 public enum TensorRole: String, Sendable, CaseIterable {

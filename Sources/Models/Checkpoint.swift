@@ -1,5 +1,5 @@
 public import ModelFiles
-public import TensorCore
+import TensorCore
 
 /// A model in canonical terms, whatever file it came from: Hugging Face tensor names, row order and configuration.
 ///

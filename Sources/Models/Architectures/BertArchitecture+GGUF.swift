@@ -1,5 +1,5 @@
 public import ModelFiles
-public import TensorCore
+import TensorCore
 
 // Names and metadata as llama.cpp's converter writes them for "bert".
 extension BertArchitecture {

@@ -1,5 +1,5 @@
 public import ModelFiles
-public import TensorCore
+import TensorCore
 
 /// Encoders of the BERT family: BERT, MiniLM and what sentence-transformers makes of them.
 ///

@@ -1,5 +1,5 @@
 public import ModelFiles
-public import TensorCore
+import TensorCore
 
 /// Decoder-only models of the llama family: Llama, Mistral, Qwen2 and Qwen3 (dense).
 ///

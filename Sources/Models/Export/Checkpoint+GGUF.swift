@@ -1,10 +1,10 @@
 public import ModelFiles
-public import TensorCore
+import TensorCore
 
 extension Checkpoint {
   /// The checkpoint as the contents of a GGUF file: metadata with the tokenizer, and tensors in GGUF names and row order.
   ///
-  /// Vectors, and the small tables that llama.cpp adds to activations, are stored as F32; 8-bit floats as F16, which
+  /// Vectors, and the small tables that llama.cpp adds to activations, are stored as F32; 8-bit floats as BF16, which
   /// holds them exactly; 64-bit floats as F32. `general.file_type` is left to the caller.
   ///
   /// - Throws: ``ModelError`` when a tensor has no GGUF name, or a name that GGUF readers refuse.
@@ -59,7 +59,7 @@ extension Checkpoint {
     let role = role(of: tensor.name)
     let isSmall = tensor.shape.count < 2 || role == .positionEmbedding || role == .typeEmbedding
     if isSmall || tensor.format == .f64 { return tensor.convertedToFloat32() }
-    if tensor.format == .f8_e4m3 || tensor.format == .f8_e5m2 { return tensor.convertedToFloat16() }
+    if tensor.format == .f8_e4m3 || tensor.format == .f8_e5m2 { return tensor.convertedToBFloat16() }
     return tensor
   }
 }

@@ -1,6 +1,6 @@
 import Glibc
 package import ModelFiles
-package import TensorCore
+import TensorCore
 import WeightCodecs
 
 extension StoredTensor {
@@ -58,6 +58,21 @@ extension StoredTensor {
       let values = try original.values()
       return ByteRegion(count: values.count * 4) { target in
         values.withUnsafeBytes { target.copyMemory(from: $0) }
+      }
+    }
+    return result
+  }
+
+  /// The tensor with each element as a bfloat16 (the upper half of a 32-bit float, cut off), made when the bytes are
+  /// asked for. Exact for 8-bit floats.
+  package func convertedToBFloat16() -> StoredTensor {
+    let original = self
+    var result = self
+    result.format = .bf16
+    result.bytes = TensorBytes(count: elementCount * 2) {
+      let halves = try original.values().map { UInt16($0.bitPattern >> 16).littleEndian }
+      return ByteRegion(count: halves.count * 2) { target in
+        halves.withUnsafeBytes { target.copyMemory(from: $0) }
       }
     }
     return result
