@@ -16,6 +16,7 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
   ],
   targets: [
     // MARK: C and system libraries
@@ -30,7 +31,9 @@ let package = Package(
     .target(name: "WeightCodecs", dependencies: ["TensorCore", "CKernels"], swiftSettings: settings),
     .target(
       name: "ModelFiles",
-      dependencies: ["TensorCore", "WeightCodecs", "CZstd"],
+      dependencies: [
+        "TensorCore", "WeightCodecs", "CZstd", .product(name: "Crypto", package: "swift-crypto"),
+      ],
       swiftSettings: settings),
 
     // MARK: Models

@@ -11,6 +11,12 @@ public struct JSONError: Error, Equatable, CustomStringConvertible {
   /// The byte at which it was seen.
   public let offset: Int
 
+  /// The failure `message` at byte `offset`.
+  public init(message: String, offset: Int) {
+    self.message = message
+    self.offset = offset
+  }
+
   /// The message with its place.
   public var description: String { "\(message) at byte \(offset)" }
 
