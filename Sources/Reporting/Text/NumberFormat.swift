@@ -70,6 +70,11 @@ public enum NumberFormat {
     return parts.error.map { "\(parts.value) ± \($0)" } ?? parts.value
   }
 
+  /// The same with a sign in front, for changes: "+0.0021 ± 0.0004".
+  public static func signedEstimate(_ estimate: Estimate, digits: Int = 4) -> String {
+    (estimate.value > 0 ? "+" : "") + self.estimate(estimate, digits: digits)
+  }
+
   /// The value of ``estimate(_:digits:scale:)`` and its error apart.
   static func parts(_ estimate: Estimate, digits: Int, scale: Double) -> (value: String, error: String?) {
     let value = estimate.value * scale
@@ -93,7 +98,8 @@ public enum NumberFormat {
       var buffer = [CChar](repeating: 0, count: 512)
       let count = vsnprintf(&buffer, buffer.count, format, arguments)
       return String(
-        decoding: buffer[..<max(0, min(Int(count), buffer.count - 1))].map(UInt8.init(bitPattern:)), as: UTF8.self)
+        decoding: buffer[..<max(0, min(Int(count), buffer.count - 1))].map(UInt8.init(bitPattern:)),
+        as: UTF8.self)
     }
   }
 }
