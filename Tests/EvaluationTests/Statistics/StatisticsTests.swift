@@ -1,20 +1,14 @@
 import Evaluation
 import ModelFiles
 import TensorCore
-import TestSupport
 import Testing
 
 @Suite struct StatisticsTests {
-  /// numpy 2's answers, see Fixtures/make_statistics.py.
-  static func numpy() throws -> JSONValue {
-    let file = try MappedFile(path: fixture("statistics.json"))
-    return try JSONValue(parsing: file.region.buffer)
-  }
-
   static func numbers(_ value: JSONValue?) -> [Double] { value?.arrayValue?.compactMap(\.doubleValue) ?? [] }
 
+  /// numpy 2.4's answers: Fixtures/make_statistics.py.
   @Test func quantilesAgreeWithNumpy() throws {
-    let fixture = try Self.numpy()
+    let fixture = try jsonFixture("statistics.json")
     let sorted = Self.numbers(fixture["x"]).sorted()
     let levels = Self.numbers(fixture["levels"])
     let expected = Self.numbers(fixture["quantiles"])
@@ -45,7 +39,7 @@ import Testing
   }
 
   @Test func correlationsAgreeWithNumpy() throws {
-    let fixture = try Self.numpy()
+    let fixture = try jsonFixture("statistics.json")
     let x = Self.numbers(fixture["x"])
     let y = Self.numbers(fixture["y"])
     let pearson = try #require(Statistics.pearson(x, y))
