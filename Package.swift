@@ -95,8 +95,7 @@ let package = Package(
       exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
       name: "ReportingTests",
-      dependencies: ["Reporting", "Evaluation", "ModelFiles", "TestSupport"],
-      exclude: ["Fixtures"], swiftSettings: settings),
+      dependencies: ["Reporting", "Evaluation", "ModelFiles", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "CompressionTests",
       dependencies: ["Compression", "Passes", "Models", "ModelFiles", "TestSupport"],

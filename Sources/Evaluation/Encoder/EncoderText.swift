@@ -96,10 +96,8 @@ public struct EncoderText: Sendable {
   }
 
   private static func looksLikeTable(_ bytes: [UInt8], separator: UInt8) -> Bool {
-    // The first two records tell; what follows the last line break of the sample is left out.
-    let sample = Array(bytes.prefix(64 << 10))
-    let end = sample.count == bytes.count ? sample.count : (sample.lastIndex(of: 0x0A) ?? sample.count)
-    guard let rows = try? DelimitedText(Array(sample[..<end]), separator: separator, name: "").rows else {
+    // The first two records tell.
+    guard let rows = try? DelimitedText(bytes, separator: separator, limit: 2, name: "").rows else {
       return false
     }
     func isNumber(_ field: [UInt8]) -> Bool { Double(String(decoding: field, as: UTF8.self)) != nil }

@@ -20,7 +20,8 @@ public enum NumberFormat {
   /// A number with `digits` significant digits, without an exponent from 0.0001 to 10^digits: "4.53", "0.00311", "1.2e-07".
   public static func significant(_ value: Double, _ digits: Int) -> String {
     guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
-    let exponent = Int(floor(log10(abs(value) * (1 + 1e-12))))
+    // The exponent after rounding: 0.9996 with three digits is 1.00.
+    let exponent = exponent(of: scientific(value, digits: digits))
     guard exponent >= -5 else { return scientific(value, digits: digits) }
     return fixed(value, max(0, digits - 1 - exponent))
   }
@@ -89,8 +90,11 @@ public enum NumberFormat {
   private static func decimals(ofError error: Double) -> Int {
     // Rounding first: 0.0197 is 0.020 with two digits, 0.0996 is 0.10.
     let text = scientific(error, digits: 2)
-    let exponent = text.split(separator: "e").last.flatMap { Int($0) } ?? 0
-    return max(0, min(9, (text.first == "1" ? 1 : 0) - exponent))
+    return max(0, min(9, (text.first == "1" ? 1 : 0) - exponent(of: text)))
+  }
+
+  private static func exponent(of scientific: String) -> Int {
+    scientific.split(separator: "e").last.flatMap { Int($0) } ?? 0
   }
 
   private static func print(_ format: String, _ digits: Int, _ value: Double) -> String {
