@@ -41,5 +41,25 @@ public struct ModelFileError: Error, CustomStringConvertible, Equatable {
     self.advice = advice
   }
 
-  public var description: String { "\(path): \(message)" + (advice.map { "; \($0)" } ?? "") }
+  /// Advice for a file that ends early.
+  package static let downloadAgain = "the file is incomplete or damaged: copy or download it again"
+
+  /// One line, whatever names a file contains: control characters are replaced and very long texts cut.
+  public var description: String {
+    let text = "\(path): \(message)" + (advice.map { "; \($0)" } ?? "")
+    let line = String(
+      String.UnicodeScalarView(
+        text.unicodeScalars.prefix(2000).map { $0.properties.generalCategory.isOneLine ? $0 : "\u{FFFD}" }))
+    return text.unicodeScalars.count > 2000 ? line + "…" : line
+  }
+}
+
+extension Unicode.GeneralCategory {
+  /// Whether a scalar of the category can be shown inside a line of text.
+  fileprivate var isOneLine: Bool {
+    switch self {
+    case .control, .lineSeparator, .paragraphSeparator, .format, .surrogate: false
+    default: true
+    }
+  }
 }

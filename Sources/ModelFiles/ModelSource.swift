@@ -19,6 +19,8 @@ public struct ModelSource: Sendable {
   public var aliases: [String: String] = [:]
   /// GGUF key/value pairs in the file's order; empty for other containers.
   public var metadata: [GGUFEntry] = []
+  /// The `__metadata__` of a safetensors file; empty for other containers.
+  public var textMetadata: [String: String] = [:]
   /// `config.json`, or the equivalent made from a llama2.c header; nil when there is none (and for GGUF).
   public var configuration: JSONValue?
   /// Tokenizer files found beside the tensors, or named by the user.

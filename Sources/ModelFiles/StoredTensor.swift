@@ -45,6 +45,15 @@ public struct TensorBytes: Sendable {
     self.make = make
   }
 
+  /// The bytes of `region`, copied when asked for if they lie at an address that `format`'s elements may not have.
+  package static func aligned(_ region: ByteRegion, to format: TensorFormat) -> TensorBytes {
+    let alignment = format.isQuantized ? 2 : format.bytesPerBlock
+    guard UInt(bitPattern: region.base) % UInt(alignment) != 0 else { return TensorBytes(region) }
+    return TensorBytes(count: region.count) {
+      ByteRegion(count: region.count) { $0.copyMemory(from: region.buffer) }
+    }
+  }
+
   /// The bytes, valid while the region lives. Lazy ones are made anew at each call.
   public func load() throws -> ByteRegion { try make() }
 }

@@ -1,5 +1,5 @@
 public import ModelFiles
-public import TensorCore
+import TensorCore
 
 /// A model in canonical terms, whatever file it came from: Hugging Face tensor names, row order and configuration.
 ///
@@ -40,21 +40,50 @@ public struct Checkpoint: Sendable {
   /// Interprets `source`: finds the architecture, renames and reorders the tensors, ties equal outputs, reads the tokenizer,
   /// and checks every shape against the configuration.
   ///
-  /// - Throws: ``ModelError`` when configuration, tensors and tokenizer contradict each other.
+  /// A model of an unknown architecture, or with a feature that is not run here, keeps its own names and is not checked.
+  ///
+  /// - Throws: ``ModelError`` when configuration, tensors and tokenizer contradict each other; ``TokenizerError``.
   public static func load(_ source: ModelSource) throws -> Checkpoint {
-    throw ModelError(.unsupported, source.path, "no importer yet")
+    var loader = CheckpointLoader(source)
+    return try loader.load()
   }
 
-  /// The role of a tensor; ``TensorRole/matrix`` or `.other` by shape when the architecture is unknown.
-  public func role(of name: String) -> TensorRole { architecture?.role(of: name) ?? .other }
+  /// The tensor of a canonical name.
+  public func tensor(_ name: String) -> StoredTensor? { tensors.first { $0.name == name } }
 
-  /// The checkpoint as the contents of a GGUF file: metadata with the tokenizer, and tensors in GGUF names and row order.
-  public func ggufContents() throws -> (metadata: [GGUFEntry], tensors: [StoredTensor]) { ([], []) }
+  /// The role of a tensor; by name and shape when the architecture is unknown.
+  public func role(of name: String) -> TensorRole {
+    if let architecture { return architecture.role(of: name) ?? .other }
+    guard let tensor = tensor(name) else { return .other }
+    return Checkpoint.guessedRole(of: tensor)
+  }
+
+  /// The tensors whose weights are stored in quantized blocks already.
+  public var quantizedTensorNames: [String] { tensors.filter(\.format.isQuantized).map(\.name) }
+
+  /// The number of weights in all tensors.
+  public var parameterCount: Int { tensors.reduce(0) { $0 + $1.elementCount } }
 
   /// A model that runs these tensors in their stored formats.
+  ///
+  /// - Throws: ``ModelError`` when a tensor is missing or cannot be read as weights.
   public func makeModel() throws -> RunnableModel {
     guard let architecture else { return .none(reason: "unknown architecture") }
     return try architecture.makeModel(self)
+  }
+
+  /// A role for a tensor of an unknown architecture: the names of known ones where they fit, else its shape.
+  static func guessedRole(of tensor: StoredTensor) -> TensorRole {
+    guard tensor.format.isWeight else { return .other }
+    let known = LlamaArchitecture.role(byName: tensor.name) ?? BertArchitecture.role(byName: tensor.name)
+    if let known { return known }
+    let name = tensor.name.lowercased()
+    if tensor.shape.count < 2 { return name.hasSuffix("bias") ? .bias : .norm }
+    guard tensor.shape.count == 2, tensor.shape.allSatisfy({ $0 >= 32 }) else { return .other }
+    if name.contains("embed") || name.contains("wte") || name.contains("embd") {
+      return name.contains("pos") ? .positionEmbedding : .tokenEmbedding
+    }
+    return .matrix
   }
 }
 
@@ -66,11 +95,11 @@ public struct ModelError: Error, Equatable, CustomStringConvertible {
   }
   /// The kind.
   public var reason: Reason
-  /// The model's path.
+  /// The model's path; empty until it is known.
   public var path: String
   /// What is wrong, where, and what to do.
   public var message: String
-  public var description: String { "\(path): \(message)" }
+  public var description: String { path.isEmpty ? message : "\(path): \(message)" }
 
   /// A failure in the model at `path`.
   public init(_ reason: Reason, _ path: String, _ message: String) {

@@ -44,19 +44,50 @@ public protocol EncoderModel: Sendable {
   /// The longest sequence; longer ones are cut by the caller.
   var contextLength: Int { get }
   /// The pooled (and, where the model says so, normalised) embedding of each sequence: one row each.
+  ///
+  /// - Precondition: no sequence is empty or longer than `contextLength`, and every token is one of the vocabulary.
   func embed(_ sequences: [[Int]]) -> Matrix
 }
 
 /// The keys and values of the tokens seen so far.
+///
+/// One sequence's state: use it from one task at a time.
 public final class KVCache: @unchecked Sendable {
   /// The number of tokens it can hold.
   public let capacity: Int
   /// The number of tokens it holds.
   public package(set) var count = 0
+  /// Keys and values, each block × head × token × head length.
+  let keys, values: FloatBuffer
+  private let heads, headLength: Int
 
   /// A cache; models make their own.
-  package init(capacity: Int) { self.capacity = capacity }
+  package init(capacity: Int, blocks: Int, heads: Int, headLength: Int) {
+    self.capacity = capacity
+    self.heads = heads
+    self.headLength = headLength
+    keys = FloatBuffer(count: blocks * heads * capacity * headLength)
+    values = FloatBuffer(count: blocks * heads * capacity * headLength)
+  }
 
   /// Forgets all tokens from `count` on.
-  public func truncate(to count: Int) { self.count = min(self.count, count) }
+  public func truncate(to count: Int) { self.count = max(0, min(self.count, count)) }
+
+  /// The bytes of keys and values when full.
+  public var byteCount: Int { (keys.count + values.count) * 4 }
+
+  /// Where the keys or values of a block lie.
+  func layout(_ buffer: FloatBuffer, block: Int) -> Attention.Layout {
+    Attention.Layout(
+      base: buffer, offset: block * heads * capacity * headLength, headStride: capacity * headLength,
+      tokenStride: headLength)
+  }
+
+  /// Stores one token's heads at a position of a block.
+  func store(_ row: UnsafePointer<Float>, in buffer: FloatBuffer, block: Int, position: Int) {
+    for head in 0..<heads {
+      let place = ((block * heads + head) * capacity + position) * headLength
+      (buffer.base + place).update(from: row + head * headLength, count: headLength)
+    }
+  }
 }

@@ -23,7 +23,10 @@ public struct FileError: Error, Equatable, CustomStringConvertible {
   /// The error that the last system call left in `errno`.
   public init(path: String, operation: String) { self.init(path: path, operation: operation, code: errno) }
 
-  public var description: String { "\(path): cannot \(operation): \(String(cString: strerror(code)))" }
+  public var description: String { "\(path): cannot \(operation): \(reason)" }
+
+  /// The system's words for the code: "Permission denied".
+  public var reason: String { String(cString: strerror(code)) }
 }
 
 /// A whole file mapped read-only.

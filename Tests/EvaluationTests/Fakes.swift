@@ -20,7 +20,7 @@ struct FakeLanguageModel: LanguageModel {
   /// What happens in each call, for latency tests.
   var onForward: @Sendable (Int) -> Void = { _ in }
 
-  func makeCache(capacity: Int) -> KVCache { KVCache(capacity: capacity) }
+  func makeCache(capacity: Int) -> KVCache { KVCache(capacity: capacity, blocks: 0, heads: 0, headLength: 0) }
 
   /// The logits behind `token` at `position`.
   func row(position: Int, token: Int) -> [Float] {

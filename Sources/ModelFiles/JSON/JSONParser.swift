@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #else
-import Darwin
+  import Darwin
 #endif
 
 /// Why a text is no JSON document that we accept, and where.
@@ -10,7 +10,12 @@ public struct JSONError: Error, Equatable, CustomStringConvertible {
   public let message: String
   /// The byte at which it was seen.
   public let offset: Int
+
+  /// The message with its place.
   public var description: String { "\(message) at byte \(offset)" }
+
+  /// Whether the document is well-formed but for a repeated key.
+  package var isRepeatedKey: Bool { message.hasSuffix(" is repeated") }
 }
 
 extension JSONValue {
@@ -19,28 +24,35 @@ extension JSONValue {
 
   /// Parses a whole document (RFC 8259). Stricter than most: a repeated key is an error, since readers disagree
   /// about which value counts.
-  public init(parsing bytes: UnsafeRawBufferPointer) throws(JSONError) {
-    var parser = JSONParser(bytes: bytes)
+  ///
+  /// - Parameter allowsNonFinite: whether `NaN`, `Infinity` and `-Infinity` are numbers, as Python writes them.
+  public init(parsing bytes: UnsafeRawBufferPointer, allowsNonFinite: Bool = false) throws(JSONError) {
+    var parser = JSONParser(bytes: bytes, allowsNonFinite: allowsNonFinite)
     self = try parser.document()
   }
 
   /// Parses a whole document.
-  public init(parsing text: String) throws(JSONError) {
+  public init(parsing text: String, allowsNonFinite: Bool = false) throws(JSONError) {
     let bytes = Array(text.utf8)
     let result: Result<JSONValue, JSONError> = bytes.withUnsafeBytes { buffer in
-      Result { () throws(JSONError) in try JSONValue(parsing: buffer) }
+      Result { () throws(JSONError) in try JSONValue(parsing: buffer, allowsNonFinite: allowsNonFinite) }
     }
     self = try result.get()
   }
 }
 
 private struct JSONParser {
-  let bytes: UnsafeRawBufferPointer
+  let bytes: UnsafeBufferPointer<UInt8>
+  let allowsNonFinite: Bool
   var place = 0
 
-  init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+  init(bytes: UnsafeRawBufferPointer, allowsNonFinite: Bool) {
+    self.bytes = bytes.assumingMemoryBound(to: UInt8.self)
+    self.allowsNonFinite = allowsNonFinite
+  }
 
   mutating func document() throws(JSONError) -> JSONValue {
+    if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { throw failure("a byte order mark") }
     skipSpace()
     let value = try value(depth: 0)
     skipSpace()
@@ -53,11 +65,15 @@ private struct JSONParser {
   var current: UInt8? { place < bytes.count ? bytes[place] : nil }
 
   mutating func skipSpace() {
-    while place < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[place]) { place += 1 }
+    while place < bytes.count {
+      let byte = bytes[place]
+      guard byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 else { return }
+      place += 1
+    }
   }
 
-  mutating func expect(_ byte: Character) throws(JSONError) {
-    guard current == byte.asciiValue else { throw failure("expected '\(byte)'") }
+  mutating func expect(_ byte: Unicode.Scalar) throws(JSONError) {
+    guard current == UInt8(ascii: byte) else { throw failure("expected '\(byte)'") }
     place += 1
   }
 
@@ -70,6 +86,8 @@ private struct JSONParser {
     case UInt8(ascii: "t"): return try word("true", .bool(true))
     case UInt8(ascii: "f"): return try word("false", .bool(false))
     case UInt8(ascii: "n"): return try word("null", .null)
+    case UInt8(ascii: "N") where allowsNonFinite: return try word("NaN", .number(.nan))
+    case UInt8(ascii: "I") where allowsNonFinite: return try word("Infinity", .number(.infinity))
     case nil: throw failure("the text ends early")
     default: return try number()
     }
@@ -77,7 +95,7 @@ private struct JSONParser {
 
   mutating func word(_ word: StaticString, _ value: JSONValue) throws(JSONError) -> JSONValue {
     let length = word.utf8CodeUnitCount
-    guard place + length <= bytes.count, let base = bytes.baseAddress,
+    guard length <= bytes.count - place, let base = bytes.baseAddress,
       memcmp(base + place, word.utf8Start, length) == 0
     else { throw failure("expected \(word)") }
     place += length
@@ -96,13 +114,12 @@ private struct JSONParser {
       skipSpace()
       let start = place
       let key = try string()
-      guard object[key] == nil else {
-        throw JSONError(message: "the key \"\(key)\" is repeated", offset: start)
-      }
       skipSpace()
       try expect(":")
       skipSpace()
-      object[key] = try value(depth: depth + 1)
+      guard object.insert(key, try value(depth: depth + 1)) else {
+        throw JSONError(message: "the key \"\(key)\" is repeated", offset: start)
+      }
       skipSpace()
       if current == UInt8(ascii: ",") {
         place += 1
@@ -134,12 +151,18 @@ private struct JSONParser {
     }
   }
 
+  // MARK: Numbers
+
   mutating func number() throws(JSONError) -> JSONValue {
     let start = place
-    if current == UInt8(ascii: "-") { place += 1 }
+    if current == UInt8(ascii: "-") {
+      place += 1
+      if allowsNonFinite, current == UInt8(ascii: "I") { return try word("Infinity", .number(-.infinity)) }
+    }
+    let first = place
     let digits = skipDigits()
     guard digits > 0 else { throw failure("expected a value") }
-    guard digits == 1 || bytes[place - digits] != UInt8(ascii: "0") else { throw failure("leading zero") }
+    guard digits == 1 || bytes[first] != UInt8(ascii: "0") else { throw failure("leading zero") }
     var isWhole = true
     if current == UInt8(ascii: ".") {
       isWhole = false
@@ -151,6 +174,11 @@ private struct JSONParser {
       place += 1
       if current == UInt8(ascii: "+") || current == UInt8(ascii: "-") { place += 1 }
       guard skipDigits() > 0 else { throw failure("expected a digit") }
+    }
+    if isWhole, digits <= 18 {  // cannot overflow
+      var magnitude = 0
+      for byte in bytes[first..<place] { magnitude = magnitude * 10 + Int(byte - 0x30) }
+      return .integer(first == start ? magnitude : -magnitude)
     }
     let text = String(decoding: bytes[start..<place], as: UTF8.self)
     if isWhole, let integer = Int(text) { return .integer(integer) }
@@ -166,26 +194,50 @@ private struct JSONParser {
     return place - start
   }
 
+  // MARK: Strings
+
   mutating func string() throws(JSONError) -> String {
     guard current == UInt8(ascii: "\"") else { throw failure("expected a string") }
     place += 1
-    var text: [UInt8] = []
+    let start = place
+    skipPlain()
+    if current == UInt8(ascii: "\"") {  // most strings have no escapes, and need no copy
+      place += 1
+      return try text(UnsafeBufferPointer(rebasing: bytes[start..<place - 1]))
+    }
+    var decoded = Array(bytes[start..<place])
     while let byte = current {
       switch byte {
       case UInt8(ascii: "\""):
         place += 1
-        guard let string = String(validating: text, as: UTF8.self) else { throw failure("a string is no UTF-8") }
-        return string
+        return try decoded.withUnsafeBufferPointer { buffer throws(JSONError) in try text(buffer) }
       case UInt8(ascii: "\\"):
         place += 1
-        try escape(into: &text)
+        try escape(into: &decoded)
       case 0..<0x20: throw failure("a control character in a string")
       default:
-        text.append(byte)
-        place += 1
+        let start = place
+        skipPlain()
+        decoded.append(contentsOf: bytes[start..<place])
       }
     }
     throw failure("a string does not end")
+  }
+
+  /// Goes on to the next quote, backslash or control character.
+  mutating func skipPlain() {
+    while place < bytes.count {
+      let byte = bytes[place]
+      if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") || byte < 0x20 { return }
+      place += 1
+    }
+  }
+
+  func text(_ buffer: UnsafeBufferPointer<UInt8>) throws(JSONError) -> String {
+    guard let string = String(validating: buffer, as: UTF8.self) else {
+      throw failure("a string is no UTF-8")
+    }
+    return string
   }
 
   mutating func escape(into text: inout [UInt8]) throws(JSONError) {
@@ -209,16 +261,22 @@ private struct JSONParser {
         code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF)
       }
       guard let scalar = Unicode.Scalar(code) else { throw failure("half a surrogate pair") }
-      text.append(contentsOf: Array(String(Character(scalar)).utf8))
+      text.append(contentsOf: UTF8.encode(scalar).map(Array.init) ?? [])
     default: throw failure("an unknown escape")
     }
   }
 
   mutating func hexadecimal() throws(JSONError) -> UInt32 {
-    guard place + 4 <= bytes.count else { throw failure("the text ends early") }
+    guard bytes.count - place >= 4 else { throw failure("the text ends early") }
     var code: UInt32 = 0
     for byte in bytes[place..<place + 4] {
-      guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else { throw failure("no hexadecimal digit") }
+      let digit: UInt8
+      switch byte {
+      case 0x30...0x39: digit = byte - 0x30
+      case 0x41...0x46: digit = byte - 0x41 + 10
+      case 0x61...0x66: digit = byte - 0x61 + 10
+      default: throw failure("no hexadecimal digit")
+      }
       code = code << 4 | UInt32(digit)
     }
     place += 4

@@ -42,10 +42,15 @@ public enum JSONValue: Sendable, Equatable {
 }
 
 /// The members of a JSON object, in the document's order.
+///
+/// Keys are told apart by their bytes, not by Swift's `==` for strings, for which "é" and "e\u{301}" are equal:
+/// vocabularies hold both.
 public struct JSONObject: Sendable, Equatable {
   /// The members in order.
   public private(set) var members: [(key: String, value: JSONValue)] = []
-  private var index: [String: Int] = [:]
+  /// Where each key is; empty while there are so few members that looking through them is faster.
+  private var index: [Key: Int] = [:]
+  private static let indexedFrom = 9
 
   /// An empty object.
   public init() {}
@@ -58,23 +63,73 @@ public struct JSONObject: Sendable, Equatable {
 
   /// The value of `key`; setting nil removes it.
   public subscript(key: String) -> JSONValue? {
-    get { index[key].map { members[$0].value } }
+    get { place(of: key).map { members[$0].value } }
     set {
-      if let place = index[key] {
-        if let newValue {
-          members[place].value = newValue
-        } else {
-          members.remove(at: place)
-          index = Dictionary(uniqueKeysWithValues: members.enumerated().map { ($1.key, $0) })
-        }
-      } else if let newValue {
-        index[key] = members.count
-        members.append((key, newValue))
+      guard let newValue else {
+        if let place = place(of: key) { remove(at: place) }
+        return
       }
+      if let place = place(of: key) { members[place].value = newValue } else { append(key, newValue) }
     }
   }
 
+  /// Adds a member at the end; false, and no change, when the key is there already.
+  mutating func insert(_ key: String, _ value: JSONValue) -> Bool {
+    guard members.count >= JSONObject.indexedFrom else {
+      guard place(of: key) == nil else { return false }
+      append(key, value)
+      return true
+    }
+    // One look into the index, not two: vocabularies have hundreds of thousands of members.
+    let known = index.updateValue(members.count, forKey: Key(key))
+    if let known {
+      index[Key(key)] = known
+      return false
+    }
+    members.append((key, value))
+    return true
+  }
+
+  private func place(of key: String) -> Int? {
+    members.count >= JSONObject.indexedFrom
+      ? index[Key(key)] : members.firstIndex { Key($0.key) == Key(key) }
+  }
+
+  private mutating func append(_ key: String, _ value: JSONValue) {
+    members.append((key, value))
+    if members.count == JSONObject.indexedFrom {
+      for (place, member) in members.enumerated() { index[Key(member.key)] = place }
+    } else if members.count > JSONObject.indexedFrom {
+      index[Key(key)] = members.count - 1
+    }
+  }
+
+  private mutating func remove(at place: Int) {
+    members.remove(at: place)
+    index = [:]
+    guard members.count >= JSONObject.indexedFrom else { return }
+    for (place, member) in members.enumerated() { index[Key(member.key)] = place }
+  }
+
+  /// Equal members in any order.
   public static func == (left: JSONObject, right: JSONObject) -> Bool {
     left.members.count == right.members.count && left.members.allSatisfy { right[$0.key] == $0.value }
+  }
+
+  /// A string compared by its bytes.
+  private struct Key: Hashable, Sendable {
+    let text: String
+    init(_ text: String) { self.text = text }
+
+    static func == (left: Key, right: Key) -> Bool {
+      left.text.utf8.count == right.text.utf8.count && left.text.utf8.elementsEqual(right.text.utf8)
+    }
+
+    func hash(into hasher: inout Hasher) {
+      let text = text.utf8
+      if text.withContiguousStorageIfAvailable({ hasher.combine(bytes: UnsafeRawBufferPointer($0)) }) == nil {
+        for byte in text { hasher.combine(byte) }
+      }
+    }
   }
 }

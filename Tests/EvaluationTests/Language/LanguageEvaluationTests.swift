@@ -184,7 +184,7 @@ import Testing
     var bytesPerToken: Int { 0 }
     var row: [Float]
 
-    func makeCache(capacity: Int) -> KVCache { KVCache(capacity: capacity) }
+    func makeCache(capacity: Int) -> KVCache { KVCache(capacity: capacity, blocks: 0, heads: 0, headLength: 0) }
     func forward(_ tokens: [Int], cache: KVCache, logits: LogitsRequest) -> Matrix {
       guard case .from(let first) = logits else { return Matrix(rows: 0, columns: vocabularySize) }
       let rows = tokens.count - first

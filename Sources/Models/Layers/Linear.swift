@@ -1,0 +1,79 @@
+package import ModelFiles
+package import TensorCore
+
+/// A linear layer: y = W x + b, with W in its stored format.
+package struct Linear: Sendable {
+  /// The weights, one row an output.
+  package let weight: WeightMatrix
+  /// One number an output, or nil.
+  package let bias: FloatVector?
+
+  /// The number of outputs.
+  package var outputs: Int { weight.rows }
+  /// The number of inputs.
+  package var inputs: Int { weight.columns }
+  /// The bytes that one use of the layer reads.
+  package var byteCount: Int { weight.bytes.count + (bias?.values.count ?? 0) * 4 }
+
+  /// The layer of the tensors `name`.weight and, if there, `name`.bias.
+  package init(_ checkpoint: TensorLookup, _ name: String) throws {
+    weight = try checkpoint.matrix(name + ".weight")
+    bias = try checkpoint.vectorIfPresent(name + ".bias")
+  }
+
+  /// y[t] = W x[t] + b for each of `tokens` rows.
+  package func apply(_ x: FloatBuffer, tokens: Int, into y: FloatBuffer) {
+    weight.multiply(x.base, tokens: tokens, into: y.base)
+    guard let bias else { return }
+    let outputs = outputs
+    Parallel.forEach(tokens) { token in
+      VectorMath.add(bias.values, to: y.base + token * outputs)
+    }
+  }
+}
+
+/// A vector of weights as floats.
+package struct FloatVector: Sendable {
+  /// The numbers.
+  package let values: [Float]
+}
+
+/// Finds a model's tensors by canonical name.
+package struct TensorLookup {
+  private let tensors: [String: StoredTensor]
+  private let path: String
+
+  /// The tensors of `checkpoint`.
+  package init(_ checkpoint: Checkpoint) {
+    tensors = Dictionary(checkpoint.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    path = checkpoint.source.path
+  }
+
+  /// A tensor that has to be there.
+  package func tensor(_ name: String) throws -> StoredTensor {
+    guard let tensor = tensors[name] else {
+      throw ModelError(.missingTensor, path, "tensor '\(name)' is missing")
+    }
+    return tensor
+  }
+
+  /// A matrix in its stored format.
+  package func matrix(_ name: String) throws -> WeightMatrix {
+    let tensor = try tensor(name)
+    let bytes = try tensor.bytes.load()
+    guard tensor.shape.count == 2, tensor.format.isWeight,
+      let rowBytes = tensor.format.byteCount(of: tensor.rowLength), rowBytes * tensor.rowCount == bytes.count
+    else {
+      throw ModelError(.wrongShape, path, "tensor '\(name)' (\(tensor.shapeText)) is no matrix of weights")
+    }
+    return WeightMatrix(rows: tensor.rowCount, columns: tensor.rowLength, format: tensor.format, bytes: bytes)
+  }
+
+  /// A vector, decoded.
+  package func vector(_ name: String) throws -> FloatVector { FloatVector(values: try tensor(name).values()) }
+
+  /// A vector that may be missing.
+  package func vectorIfPresent(_ name: String) throws -> FloatVector? {
+    tensors[name] == nil ? nil : try vector(name)
+  }
+}

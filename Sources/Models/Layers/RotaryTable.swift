@@ -1,0 +1,35 @@
+import Glibc
+import TensorCore
+
+/// Cosines and sines of a run of positions, for all heads and blocks of one pass.
+package struct RotaryTable: Sendable {
+  private let cosines: FloatBuffer
+  private let sines: FloatBuffer
+  private let half: Int
+
+  /// The table of positions `first ..< first + tokens`.
+  package init(_ rotary: RotaryScaling, frequencies: [Float], first: Int, tokens: Int) {
+    let half = frequencies.count
+    let (cosines, sines) = (FloatBuffer(count: tokens * half), FloatBuffer(count: tokens * half))
+    let factor = rotary.attentionFactor
+    Parallel.forEach(tokens) { token in
+      for place in 0..<half {
+        // The angle is rounded to 32 bits as transformers rounds it: at far positions that is visible.
+        let angle = Double(Float(first + token) * frequencies[place])
+        cosines.base[token * half + place] = Float(cos(angle)) * factor
+        sines.base[token * half + place] = Float(sin(angle)) * factor
+      }
+    }
+    self.cosines = cosines
+    self.sines = sines
+    self.half = half
+  }
+
+  /// Turns each of the `heads` heads of one token, in place.
+  package func rotate(_ x: UnsafeMutablePointer<Float>, token: Int, heads: Int) {
+    let (cosine, sine) = (cosines.base + token * half, sines.base + token * half)
+    for head in 0..<heads {
+      VectorMath.rotateHalves(x + head * 2 * half, cosine: cosine, sine: sine, half: half)
+    }
+  }
+}
