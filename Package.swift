@@ -28,7 +28,7 @@ let package = Package(
     // MARK: Numbers and formats
     .target(
       name: "TensorCore", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: settings),
-    .target(name: "WeightCodecs", dependencies: ["TensorCore"], swiftSettings: settings),
+    .target(name: "WeightCodecs", dependencies: ["TensorCore", "CKernels"], swiftSettings: settings),
     .target(
       name: "ModelFiles",
       dependencies: ["TensorCore", "WeightCodecs", "CZstd"],

@@ -1,2 +1,155 @@
-#include "CKernels.h"
-const char *ck_instruction_set(void) { return "scalar"; }
+// Chooses the instruction set once, and passes every call on to it.
+#include "kernels.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+static int has_avx2(void) {
+#if defined(CK_SIMDE)
+  return 1;
+#elif defined(__x86_64__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+#else
+  return 0;
+#endif
+}
+
+static int has_avx512(void) {
+#if defined(CK_SIMDE)
+  return 1;
+#elif defined(__x86_64__)
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+         && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+         && __builtin_cpu_supports("avx512vnni");
+#else
+  return 0;
+#endif
+}
+
+static int has_neon_dot(void) {
+#if defined(CK_SIMDE)
+  return 1;
+#elif defined(__aarch64__) && defined(__APPLE__)
+  return 1;
+#elif defined(__aarch64__) && defined(__linux__)
+  return (getauxval(AT_HWCAP) >> 20) & 1;  // HWCAP_ASIMDDP
+#else
+  return 0;
+#endif
+}
+
+static const ck_kernels *find(const char *name) {
+  if (!strcmp(name, "scalar")) return &ck_kernels_scalar;
+#if defined(__x86_64__) || defined(CK_SIMDE)
+  if (!strcmp(name, "avx2") && has_avx2()) return &ck_kernels_avx2;
+  if (!strncmp(name, "avx512", 6) && has_avx512()) return &ck_kernels_avx512;
+#endif
+#if defined(__aarch64__) || defined(CK_SIMDE)
+  if (!strcmp(name, "neon") && has_neon_dot()) return &ck_kernels_neon;
+#endif
+  return NULL;
+}
+
+static const ck_kernels *best(void) {
+  const char *wish = getenv("COMPRESS_ISA");
+  const ck_kernels *found = wish ? find(wish) : NULL;
+  if (found) return found;
+  if (has_avx512() && (found = find("avx512"))) return found;
+  if (has_avx2() && (found = find("avx2"))) return found;
+  if (has_neon_dot() && (found = find("neon"))) return found;
+  return &ck_kernels_scalar;
+}
+
+static _Atomic(const ck_kernels *) chosen;
+static _Thread_local const ck_kernels *chosen_here;
+
+static inline const ck_kernels *table(void) {
+  if (__builtin_expect(chosen_here != NULL, 0)) return chosen_here;
+  const ck_kernels *current = atomic_load_explicit(&chosen, memory_order_acquire);
+  if (__builtin_expect(current != NULL, 1)) return current;
+  current = best();
+  atomic_store_explicit(&chosen, current, memory_order_release);
+  return current;
+}
+
+const char *ck_instruction_set(void) { return table()->name; }
+
+int ck_select_instruction_set(const char *name) {
+  const ck_kernels *found = name ? find(name) : NULL;
+  if (found || !name) chosen_here = found;
+  return found || !name;
+}
+
+size_t ck_activation_bytes(size_t columns) { return ck_record_bytes(columns); }
+
+void ck_quantize_activations(const float *x, size_t columns, void *record) {
+  table()->quantize_activations(x, columns, record);
+}
+
+void ck_multiply_rows(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,
+                      const void *records, size_t tokens, float *y, size_t y_stride) {
+  table()->multiply_rows(format, rows, row_bytes, row_count, columns, records, tokens, y, y_stride);
+}
+
+// The largest tile is one of 16 rows: codes, scales and offsets. Bodies with smaller tiles unpack several.
+size_t ck_tile_scratch_bytes(size_t columns) {
+  size_t tile = columns * 16 + 2 * (columns / 16) * 16 * sizeof(float);
+  return tile < CK_TILE_CACHE ? CK_TILE_CACHE : tile;
+}
+
+void ck_multiply_tile(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,
+                      const void *records, size_t tokens, float *y, size_t y_stride, void *scratch) {
+  table()->multiply_tile(format, rows, row_bytes, row_count, columns, records, tokens, y, y_stride, scratch);
+}
+
+void ck_multiply_float_rows(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,
+                            const float *x, size_t tokens, float *y, size_t y_stride, float *scratch) {
+  table()->multiply_float_rows(format, rows, row_bytes, row_count, columns, x, tokens, y, y_stride, scratch);
+}
+
+float ck_dot(const float *x, const float *y, size_t count) { return table()->dot(x, y, count); }
+double ck_dot_wide(const float *x, const float *y, size_t count) { return table()->dot_wide(x, y, count); }
+void ck_add(const float *x, float *y, size_t count) { table()->add(x, y, count); }
+void ck_add_scaled(float a, const float *x, float *y, size_t count) { table()->add_scaled(a, x, y, count); }
+void ck_scale(float a, float *x, size_t count) { table()->scale(a, x, count); }
+void ck_multiply(const float *x, float *y, size_t count) { table()->multiply(x, y, count); }
+float ck_absolute_maximum(const float *x, size_t count) { return table()->absolute_maximum(x, count); }
+int ck_all_finite(const float *x, size_t count) { return table()->all_finite(x, count); }
+size_t ck_argmax(const float *x, size_t count) { return table()->argmax(x, count); }
+double ck_log_sum_exp(const float *x, size_t count) { return table()->log_sum_exp(x, count); }
+
+void ck_rms_norm(const float *x, const float *weight, float epsilon, float *out, size_t count) {
+  table()->rms_norm(x, weight, epsilon, out, count);
+}
+
+void ck_layer_norm(const float *x, const float *weight, const float *bias, float epsilon, float *out,
+                   size_t count) {
+  table()->layer_norm(x, weight, bias, epsilon, out, count);
+}
+
+void ck_softmax(float *x, size_t count) { table()->softmax(x, count); }
+void ck_silu_multiply(float *gate, const float *up, size_t count) { table()->silu_multiply(gate, up, count); }
+void ck_gelu_tanh_multiply(float *gate, const float *up, size_t count) {
+  table()->gelu_tanh_multiply(gate, up, count);
+}
+void ck_gelu(float *x, size_t count) { table()->gelu(x, count); }
+void ck_gelu_tanh(float *x, size_t count) { table()->gelu_tanh(x, count); }
+void ck_tanh(float *x, size_t count) { table()->tanh(x, count); }
+void ck_relu(float *x, size_t count) { table()->relu(x, count); }
+
+void ck_rotate_halves(float *x, const float *cosine, const float *sine, size_t half) {
+  table()->rotate_halves(x, cosine, sine, half);
+}
+
+void ck_rotate_pairs(float *x, const float *cosine, const float *sine, size_t half) {
+  table()->rotate_pairs(x, cosine, sine, half);
+}
+
+void ck_encode_floats(int format, const float *x, void *bytes, size_t count) {
+  table()->encode_floats(format, x, bytes, count);
+}
+
+void ck_attention(const ck_attention_tile *tile) { table()->attention(tile); }

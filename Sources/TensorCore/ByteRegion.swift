@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #else
-import Darwin
+  import Darwin
 #endif
 
 /// Read-only bytes that stay valid while the region lives: a part of a mapped file, or memory of its own.

@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #else
-import Darwin
+  import Darwin
 #endif
 
 /// Why a file could not be opened or mapped.
@@ -23,6 +23,7 @@ public struct FileError: Error, Equatable, CustomStringConvertible {
   /// The error that the last system call left in `errno`.
   public init(path: String, operation: String) { self.init(path: path, operation: operation, code: errno) }
 
+  /// One line: what went wrong, and where.
   public var description: String { "\(path): cannot \(operation): \(reason)" }
 
   /// The system's words for the code: "Permission denied".

@@ -1,9 +1,9 @@
 import Dispatch
 import Synchronization
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #else
-import Darwin
+  import Darwin
 #endif
 
 /// Loops over threads, for work whose pieces write to different memory.
@@ -56,7 +56,9 @@ public final class Locked<Value>: Sendable {
   public init(_ value: sending Value) { mutex = Mutex(value) }
 
   /// Runs `body` alone with the value.
-  public func withLock<Result>(_ body: (inout sending Value) throws -> sending Result) rethrows -> sending Result {
+  public func withLock<Result>(_ body: (inout sending Value) throws -> sending Result) rethrows
+    -> sending Result
+  {
     try mutex.withLock(body)
   }
 }

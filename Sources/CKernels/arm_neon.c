@@ -1,0 +1,103 @@
+// NEON with the dot-product extension (ARMv8.2).
+#if defined(__aarch64__) || defined(CK_SIMDE)
+#include "kernels.h"
+#if defined(CK_SIMDE)
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/arm/neon.h>
+#else
+#include <arm_neon.h>
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+#endif
+
+#define CK(name) name##_neon
+#define CK_NAME "neon"
+#define CK_LANES 8
+#define CK_TOKENS 4
+#define CK_WIDE_OFFSET 0
+#include "bodies/types.h"
+
+#if defined(CK_SIMDE)
+CK_INLINE float CK(half)(const void *bytes) {
+  uint16_t bits;
+  __builtin_memcpy(&bits, bytes, 2);
+  return ck_half_to_float(bits);
+}
+
+CK_INLINE CK(f16v) CK(half_16)(const void *bytes) {
+  float out[16];
+  for (int i = 0; i < 16; i++) out[i] = CK(half)((const uint8_t *)bytes + 2 * i);
+  return CK(load)(out);
+}
+#else
+CK_INLINE float CK(half)(const void *bytes) {
+  __fp16 value;
+  __builtin_memcpy(&value, bytes, 2);
+  return (float)value;
+}
+
+CK_INLINE CK(f16v) CK(half_16)(const void *bytes) {
+  CK(f16v) v;
+  for (int i = 0; i < 4; i++) {
+    float16x4_t four;
+    __builtin_memcpy(&four, (const uint8_t *)bytes + 8 * i, 8);
+    float32x4_t wide = vcvt_f32_f16(four);
+    __builtin_memcpy((float *)&v + 4 * i, &wide, 16);
+  }
+  return v;
+}
+#endif
+
+// Replaces 32 nibbles by the int8 values that they stand for in iq4_nl and iq4_xs.
+CK_INLINE void CK(lookup)(uint8_t *u) {
+  int8x16_t table = vld1q_s8(ck_iq4_values);
+  for (int i = 0; i < 32; i += 16) vst1q_s8((int8_t *)u + i, vqtbl1q_s8(table, vld1q_u8(u + i)));
+}
+
+// Lane l: the sum of 4 products from 4l on, of 32.
+CK_INLINE CK(i8v) CK(dot_signed)(const int8_t *c, const int8_t *a) {
+  int32x4_t low = vdotq_s32(vdupq_n_s32(0), vld1q_s8(c), vld1q_s8(a));
+  int32x4_t high = vdotq_s32(vdupq_n_s32(0), vld1q_s8(c + 16), vld1q_s8(a + 16));
+  CK(i8v) sum;
+  __builtin_memcpy(&sum, &low, 16);
+  __builtin_memcpy((char *)&sum + 16, &high, 16);
+  return sum;
+}
+
+CK_INLINE CK(i8v) CK(dot_unsigned)(const uint8_t *u, const int8_t *a) {
+  return CK(dot_signed)((const int8_t *)u, a);  // codes are at most 63
+}
+
+typedef int32_t CK(ilane) __attribute__((vector_size(4 * CK_LANES)));
+
+CK_INLINE void CK(group_sums)(const int kind, const int steps, const int n, const uint8_t *tile,
+                              const int8_t *a, size_t stride, CK(ilane) *sums) {
+  (void)kind;
+  int32x4_t low[CK_TOKENS], high[CK_TOKENS];
+#pragma clang loop unroll(full)
+  for (int t = 0; t < n; t++) low[t] = high[t] = vdupq_n_s32(0);
+#pragma clang loop unroll(full)
+  for (int k = 0; k < steps; k++) {
+    int8x16_t c = vld1q_s8((const int8_t *)tile + k * 32);
+    int8x16_t d = vld1q_s8((const int8_t *)tile + k * 32 + 16);
+#pragma clang loop unroll(full)
+    for (int t = 0; t < n; t++) {
+      int32_t bits;
+      __builtin_memcpy(&bits, a + (size_t)t * stride + 4 * k, 4);
+      int8x16_t four = vreinterpretq_s8_s32(vdupq_n_s32(bits));
+      low[t] = vdotq_s32(low[t], c, four);
+      high[t] = vdotq_s32(high[t], d, four);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int t = 0; t < n; t++) {
+    __builtin_memcpy(&sums[t], &low[t], 16);
+    __builtin_memcpy((char *)&sums[t] + 16, &high[t], 16);
+  }
+}
+
+#include "bodies/all.h"
+#if !defined(CK_SIMDE)
+#pragma clang attribute pop
+#endif
+#include "bodies/table.h"
+#endif

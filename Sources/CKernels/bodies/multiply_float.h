@@ -1,0 +1,92 @@
+// Products with float weights, row by row. No include guard.
+
+// Four sums of 16 lanes each hide the latency of a fused multiply-add.
+static float CK(dot)(const float *x, const float *y, size_t count) {
+  CK(f16v) a = {0}, b = {0};
+  size_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    a = CK(load)(x + i) * CK(load)(y + i) + a;
+    b = CK(load)(x + i + 16) * CK(load)(y + i + 16) + b;
+  }
+  if (i + 16 <= count) {
+    a = CK(load)(x + i) * CK(load)(y + i) + a;
+    i += 16;
+  }
+  float rest = 0;
+  for (; i < count; i++) rest = x[i] * y[i] + rest;
+  return CK(sum16)(a + b) + rest;
+}
+
+static double CK(dot_wide)(const float *x, const float *y, size_t count) {
+  CK(d16v) a = {0};
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) a = CK(widen)(CK(load)(x + i)) * CK(widen)(CK(load)(y + i)) + a;
+  double rest = 0;
+  for (; i < count; i++) rest += (double)x[i] * (double)y[i];
+  return CK(sum16d)(a) + rest;
+}
+
+CK_INLINE CK(f16v) CK(bf16_16)(const uint8_t *x) {
+  typedef uint16_t half16 __attribute__((vector_size(32)));
+  half16 bits;
+  __builtin_memcpy(&bits, x, 32);
+  return (CK(f16v))(__builtin_convertvector(bits, CK(u16v)) << 16);
+}
+
+CK_INLINE CK(f16v) CK(stored_16)(const int format, const uint8_t *row, size_t index) {
+  if (format == CK_BF16) return CK(bf16_16)(row + 2 * index);
+  if (format == CK_F16) return CK(half_16)(row + 2 * index);
+  CK(f16v) v;
+  __builtin_memcpy(&v, row + 4 * index, 64);
+  return v;
+}
+
+CK_INLINE float CK(stored_1)(const int format, const uint8_t *row, size_t index) {
+  if (format == CK_F16) return CK(half)(row + 2 * index);
+  uint32_t bits = 0;
+  if (format == CK_BF16) {
+    __builtin_memcpy((uint8_t *)&bits + 2, row + 2 * index, 2);
+  } else {
+    __builtin_memcpy(&bits, row + 4 * index, 4);
+  }
+  float value;
+  __builtin_memcpy(&value, &bits, 4);
+  return value;
+}
+
+CK_INLINE float CK(stored_dot)(const int format, const uint8_t *row, const float *x, size_t count) {
+  CK(f16v) a = {0}, b = {0};
+  size_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    a = CK(stored_16)(format, row, i) * CK(load)(x + i) + a;
+    b = CK(stored_16)(format, row, i + 16) * CK(load)(x + i + 16) + b;
+  }
+  if (i + 16 <= count) {
+    a = CK(stored_16)(format, row, i) * CK(load)(x + i) + a;
+    i += 16;
+  }
+  float rest = 0;
+  for (; i < count; i++) rest = CK(stored_1)(format, row, i) * x[i] + rest;
+  return CK(sum16)(a + b) + rest;
+}
+
+static void CK(multiply_float_rows)(int format, const void *rows, size_t row_bytes, size_t row_count,
+                                    size_t columns, const float *x, size_t tokens, float *y, size_t y_stride,
+                                    float *scratch) {
+  for (size_t r = 0; r < row_count; r++) {
+    const uint8_t *row = (const uint8_t *)rows + r * row_bytes;
+    if (format != CK_F32 && format != CK_BF16 && format != CK_F16) {
+      ck_decode_row(format, row, scratch, columns);
+    }
+    for (size_t t = 0; t < tokens; t++) {
+      const float *v = x + t * columns;
+      float *out = y + t * y_stride + r;
+      switch (format) {
+      case CK_F32: *out = CK(stored_dot)(CK_F32, row, v, columns); break;
+      case CK_F16: *out = CK(stored_dot)(CK_F16, row, v, columns); break;
+      case CK_BF16: *out = CK(stored_dot)(CK_BF16, row, v, columns); break;
+      default: *out = CK(stored_dot)(CK_F32, (const uint8_t *)scratch, v, columns);
+      }
+    }
+  }
+}

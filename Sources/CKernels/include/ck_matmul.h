@@ -1,0 +1,37 @@
+#pragma once
+// Matrix products with weights in their stored form.
+//
+// A block format is seen as unsigned codes u with a scale s and an offset m for each group of 16 or 32:
+// w = s·u + m. Activations become int8 codes a with one scale d for each block of 32. A block's share of a
+// product is then d·(s·Σ u·a + m·Σ a), where the sums are exact integers on every instruction set; the floats
+// are added block after block in ascending order, so a result depends on its row, its token and the number of
+// tokens' class (below or from CK_TILE_TOKENS), never on threads or on how the rows are cut.
+#include <stddef.h>
+#include <stdint.h>
+
+// From this number of tokens on, ck_multiply_tile beats ck_multiply_rows.
+#define CK_TILE_TOKENS 4
+
+// The bytes of the record that holds one token's quantized activations; `columns` is a multiple of 32.
+size_t ck_activation_bytes(size_t columns);
+
+// Quantizes x[columns] into `record` (64-byte aligned): per block of 32, d = max|x| / 127 and
+// a = x / d rounded to nearest even; a block of zeros has d = 0.
+void ck_quantize_activations(const float *x, size_t columns, void *record);
+
+// y[t · y_stride + r] for r < row_count, from `tokens` consecutive records: row by row, made for few tokens.
+// `format` is a block format (CK_Q4_0 …); row r starts at rows + r · row_bytes, with any alignment.
+void ck_multiply_rows(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,
+                      const void *records, size_t tokens, float *y, size_t y_stride);
+
+// The bytes of scratch that ck_multiply_tile needs.
+size_t ck_tile_scratch_bytes(size_t columns);
+
+// The same product for many tokens: rows are unpacked once, into `scratch` (64-byte aligned), and reused.
+void ck_multiply_tile(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,
+                      const void *records, size_t tokens, float *y, size_t y_stride, void *scratch);
+
+// The same for float formats (CK_F64 … CK_F8_E5M2) and float activations x[t · columns]; `scratch` holds
+// `columns` floats. Products and sums are in single precision.
+void ck_multiply_float_rows(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,
+                            const float *x, size_t tokens, float *y, size_t y_stride, float *scratch);

@@ -1,0 +1,56 @@
+#pragma once
+// What one instruction set provides: the table that Kernels.c dispatches through.
+#include "include/CKernels.h"
+#include <math.h>
+
+// How large a format's codes are: below 16, below 32, below 64, or int8. It decides how many products fit
+// into 16 bits.
+enum { CK_KIND_4, CK_KIND_5, CK_KIND_6, CK_KIND_WIDE };
+
+typedef struct {
+  const char *name;
+  void (*quantize_activations)(const float *, size_t, void *);
+  void (*multiply_rows)(int, const void *, size_t, size_t, size_t, const void *, size_t, float *, size_t);
+  void (*multiply_tile)(
+    int, const void *, size_t, size_t, size_t, const void *, size_t, float *, size_t, void *);
+  void (*multiply_float_rows)(
+    int, const void *, size_t, size_t, size_t, const float *, size_t, float *, size_t, float *);
+  float (*dot)(const float *, const float *, size_t);
+  double (*dot_wide)(const float *, const float *, size_t);
+  void (*add)(const float *, float *, size_t);
+  void (*add_scaled)(float, const float *, float *, size_t);
+  void (*scale)(float, float *, size_t);
+  void (*multiply)(const float *, float *, size_t);
+  float (*absolute_maximum)(const float *, size_t);
+  int (*all_finite)(const float *, size_t);
+  size_t (*argmax)(const float *, size_t);
+  double (*log_sum_exp)(const float *, size_t);
+  void (*rms_norm)(const float *, const float *, float, float *, size_t);
+  void (*layer_norm)(const float *, const float *, const float *, float, float *, size_t);
+  void (*softmax)(float *, size_t);
+  void (*silu_multiply)(float *, const float *, size_t);
+  void (*gelu_tanh_multiply)(float *, const float *, size_t);
+  void (*gelu)(float *, size_t);
+  void (*gelu_tanh)(float *, size_t);
+  void (*tanh)(float *, size_t);
+  void (*relu)(float *, size_t);
+  void (*rotate_halves)(float *, const float *, const float *, size_t);
+  void (*rotate_pairs)(float *, const float *, const float *, size_t);
+  void (*encode_floats)(int, const float *, void *, size_t);
+  void (*attention)(const ck_attention_tile *);
+} ck_kernels;
+
+extern const ck_kernels ck_kernels_scalar;
+#if defined(__x86_64__) || defined(CK_SIMDE)
+extern const ck_kernels ck_kernels_avx2, ck_kernels_avx512;
+#endif
+#if defined(__aarch64__) || defined(CK_SIMDE)
+extern const ck_kernels ck_kernels_neon;
+#endif
+
+// How much of the second-level cache unpacked tiles may take.
+#define CK_TILE_CACHE (128 * 1024)
+
+// The record of one token's activations, for n = columns / 32 blocks: int8 codes[32n], float d[n],
+// float sums of each 32 codes times d [n], and the same of each 16 codes [2n].
+static inline size_t ck_record_bytes(size_t columns) { return (columns / 32 * 48 + 63) & ~(size_t)63; }

@@ -1,0 +1,156 @@
+internal import COpenBLAS
+
+/// OpenBLAS as this program uses it: single-threaded calls, cut into fixed pieces by ``Parallel``.
+enum OpenBLAS {
+  private static let singleThreaded: Void = openblas_set_num_threads(1)
+
+  /// Takes threading away from OpenBLAS, once; called before any other call.
+  static func prepare() { singleThreaded }
+}
+
+/// A matrix that has no Cholesky factor.
+public struct NotPositiveDefinite: Error, Equatable, CustomStringConvertible {
+  /// The first leading minor that is not positive, counted from 1.
+  public let minor: Int
+
+  /// The failure of the `minor`-th leading minor.
+  public init(minor: Int) { self.minor = minor }
+
+  /// One line: what went wrong, and where.
+  public var description: String {
+    "the matrix is not positive definite (leading minor \(minor)): add a ridge to its diagonal"
+  }
+}
+
+/// Dense linear algebra with results that do not depend on the number of threads.
+///
+/// Matrices are row-major and tightly packed.
+public enum LinearAlgebra {
+  /// The rows (and columns) of a piece: fixed, because OpenBLAS's rounding follows the shapes it is given.
+  private static let tile = 256
+
+  /// result = A · B, or A · Bᵀ: `rows` × `columns`, summed over `inner`.
+  ///
+  /// - Parameters:
+  ///   - a: `rows` × `inner`.
+  ///   - b: `inner` × `columns`, or `columns` × `inner` if `transposed`.
+  ///   - adding: whether the product is added to `result` instead of replacing it.
+  public static func multiply(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, transposed: Bool, rows: Int, inner: Int,
+    columns: Int,
+    into result: UnsafeMutablePointer<Float>, adding: Bool = false
+  ) {
+    guard rows > 0, columns > 0 else { return }
+    OpenBLAS.prepare()
+    nonisolated(unsafe) let (a, b, result) = (a, b, result)
+    Parallel.forEach((rows + tile - 1) / tile) { piece in
+      let first = piece * tile
+      cblas_sgemm(
+        CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans,
+        Int32(min(tile, rows - first)), Int32(columns), Int32(inner), 1, a + first * inner,
+        Int32(max(inner, 1)),
+        b, Int32(max(transposed ? inner : columns, 1)), adding ? 1 : 0, result + first * columns,
+        Int32(columns))
+    }
+  }
+
+  /// gram += factor · Xᵀ · X: both triangles of a symmetric `columns` × `columns` matrix.
+  ///
+  /// - Parameter x: `rows` × `columns`.
+  public static func addGram(
+    of x: UnsafePointer<Float>, rows: Int, columns: Int, factor: Float = 1,
+    to gram: UnsafeMutablePointer<Float>
+  ) {
+    guard rows > 0, columns > 0 else { return }
+    OpenBLAS.prepare()
+    nonisolated(unsafe) let (x, gram) = (x, gram)
+    let tiles = (columns + tile - 1) / tile
+    Parallel.forEach(tiles * (tiles + 1) / 2) { index in
+      let (row, column) = triangleCell(index)
+      let (i, j) = (row * tile, column * tile)
+      let (height, width) = (min(tile, columns - i), min(tile, columns - j))
+      let target = gram + i * columns + j
+      if row == column {
+        cblas_ssyrk(
+          CblasRowMajor, CblasLower, CblasTrans, Int32(height), Int32(rows), factor, x + i, Int32(columns), 1,
+          target, Int32(columns))
+      } else {
+        cblas_sgemm(
+          CblasRowMajor, CblasTrans, CblasNoTrans, Int32(height), Int32(width), Int32(rows), factor, x + i,
+          Int32(columns), x + j, Int32(columns), 1, target, Int32(columns))
+      }
+    }
+    mirrorLower(gram, count: columns)
+  }
+
+  /// Copies the lower triangle of a square matrix over the upper one.
+  private static func mirrorLower(_ matrix: UnsafeMutablePointer<Float>, count: Int) {
+    nonisolated(unsafe) let matrix = matrix
+    Parallel.forEach((count + tile - 1) / tile) { piece in
+      for row in piece * tile..<min(count, (piece + 1) * tile) {
+        for column in row + 1..<count { matrix[row * count + column] = matrix[column * count + row] }
+      }
+    }
+  }
+
+  /// The cell of a lower triangle that comes `index`-th when rows are read one after the other.
+  private static func triangleCell(_ index: Int) -> (row: Int, column: Int) {
+    var (row, rest) = (0, index)
+    while rest > row {
+      row += 1
+      rest -= row
+    }
+    return (row, rest)
+  }
+
+  // MARK: Cholesky, in double precision
+
+  /// Replaces a symmetric matrix by its lower Cholesky factor L (A = L·Lᵀ), with zeros above the diagonal.
+  ///
+  /// - Parameter matrix: `count` × `count`; its lower triangle is read.
+  public static func cholesky(_ matrix: inout [Double], count: Int) throws(NotPositiveDefinite) {
+    precondition(matrix.count == count * count, "a square matrix is needed")
+    guard count > 0 else { return }
+    OpenBLAS.prepare()
+    // Column-major "upper" is row-major lower.
+    var (n, info): (Int32, Int32) = (Int32(count), 0)
+    var side = CChar(UInt8(ascii: "U"))
+    matrix.withUnsafeMutableBufferPointer { dpotrf_(&side, &n, $0.baseAddress, &n, &info) }
+    if info != 0 { throw NotPositiveDefinite(minor: Int(info)) }
+    for row in 0..<count {
+      for column in row + 1..<count { matrix[row * count + column] = 0 }
+    }
+  }
+
+  /// The inverse of A = L·Lᵀ from its lower Cholesky factor, both triangles filled.
+  public static func inverse(ofCholesky factor: [Double], count: Int) throws(NotPositiveDefinite) -> [Double]
+  {
+    precondition(factor.count == count * count, "a square matrix is needed")
+    guard count > 0 else { return [] }
+    OpenBLAS.prepare()
+    var (n, info): (Int32, Int32) = (Int32(count), 0)
+    var side = CChar(UInt8(ascii: "U"))
+    var result = factor
+    result.withUnsafeMutableBufferPointer { dpotri_(&side, &n, $0.baseAddress, &n, &info) }
+    if info != 0 { throw NotPositiveDefinite(minor: Int(info)) }
+    for row in 0..<count {
+      for column in row + 1..<count { result[row * count + column] = result[column * count + row] }
+    }
+    return result
+  }
+
+  /// The inverse of a lower triangular matrix, lower triangular as well.
+  public static func inverse(ofLowerTriangle triangle: [Double], count: Int) throws(NotPositiveDefinite)
+    -> [Double]
+  {
+    precondition(triangle.count == count * count, "a square matrix is needed")
+    guard count > 0 else { return [] }
+    OpenBLAS.prepare()
+    var (n, info): (Int32, Int32) = (Int32(count), 0)
+    var (side, diagonal) = (CChar(UInt8(ascii: "U")), CChar(UInt8(ascii: "N")))
+    var result = triangle
+    result.withUnsafeMutableBufferPointer { dtrtri_(&side, &diagonal, &n, $0.baseAddress, &n, &info) }
+    if info != 0 { throw NotPositiveDefinite(minor: Int(info)) }
+    return result
+  }
+}
