@@ -101,8 +101,7 @@ let package = Package(
       exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
       name: "ReportingTests",
-      dependencies: ["Reporting", "Evaluation", "ModelFiles", "TestSupport"],
-      exclude: ["Fixtures"], swiftSettings: settings),
+      dependencies: ["Reporting", "Evaluation", "ModelFiles", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "PassesTests",
       dependencies: ["Passes", "Models", "ModelFiles", "TensorCore", "WeightCodecs", "TestSupport"],

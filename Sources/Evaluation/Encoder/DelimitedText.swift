@@ -10,13 +10,13 @@ struct DelimitedText {
   /// The rows; empty lines are left out.
   private(set) var rows: [Row] = []
 
-  /// Reads `bytes`.
+  /// Reads the first `limit` rows of `bytes`.
   ///
   /// - Throws: ``EvaluationError`` for a quote that is never closed, or text behind a closing quote.
-  init(_ bytes: [UInt8], separator: UInt8, name: String) throws {
+  init(_ bytes: [UInt8], separator: UInt8, limit: Int = .max, name: String) throws {
     var place = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
     var line = 1
-    while place < bytes.count {
+    while place < bytes.count, rows.count < limit {
       var row = Row(fields: [], line: line)
       var isOpen = true
       while isOpen {

@@ -10,6 +10,13 @@ public struct EncoderText: Sendable {
     public var second: Int
     /// How similar people found them; any scale.
     public var score: Double
+
+    /// The sentences at these places, found `score` similar.
+    public init(first: Int, second: Int, score: Double) {
+      self.first = first
+      self.second = second
+      self.score = score
+    }
   }
 
   /// The file's name without its folder, for reports.
@@ -33,8 +40,8 @@ public struct EncoderText: Sendable {
     try self.init(name: name, bytes: Array(file.region.buffer), limit: limit)
   }
 
-  /// The same from `bytes`. What they are is found by content: a table is what has at least three columns and a number in
-  /// the score column of its first or, below a header, second row.
+  /// The same from `bytes`. What they are is found by content: a table has at least three columns, and a number in the third
+  /// of its first row or, below a header of as many columns, anywhere in its second.
   public init(name: String, bytes: [UInt8], limit: Int? = nil) throws {
     guard !bytes.contains(0) else {
       throw EvaluationError(.badText, name, "not a text: byte \(bytes.firstIndex(of: 0) ?? 0) is zero")
@@ -89,16 +96,15 @@ public struct EncoderText: Sendable {
   }
 
   private static func looksLikeTable(_ bytes: [UInt8], separator: UInt8) -> Bool {
-    // Two records of a few kilobytes tell; the cut may fall inside a quote, so errors mean "more is needed".
-    let sample = Array(bytes.prefix(64 << 10))
-    let end = sample.count == bytes.count ? sample.count : (sample.lastIndex(of: 0x0A) ?? sample.count)
-    guard let rows = try? DelimitedText(Array(sample[..<end]), separator: separator, name: "").rows else {
+    // The first two records tell.
+    guard let rows = try? DelimitedText(bytes, separator: separator, limit: 2, name: "").rows else {
       return false
     }
-    return rows.prefix(2).contains { row in
-      row.fields.count >= 3
-        && row.fields[2...].contains { Double(String(decoding: $0, as: UTF8.self)) != nil }
-    }
+    func isNumber(_ field: [UInt8]) -> Bool { Double(String(decoding: field, as: UTF8.self)) != nil }
+    guard let first = rows.first, first.fields.count >= 3 else { return false }
+    if isNumber(first.fields[2]) { return true }
+    return rows.count > 1 && rows[1].fields.count == first.fields.count
+      && rows[1].fields.contains(where: isNumber)
   }
 
   private mutating func read(_ table: Table, limit: Int?) throws {

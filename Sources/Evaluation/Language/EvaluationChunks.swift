@@ -42,6 +42,22 @@ public struct EvaluationChunks: Sendable, Equatable {
   /// Remarks for the report: a context that had to be shortened …
   public var notes: [String]
 
+  /// Chunks made elsewhere, under the policy that the other parameters tell.
+  public init(
+    chunks: [Chunk], context: Int, fromStart: Bool, addsBeginningOfText: Bool, isDocuments: Bool = false,
+    textName: String, textHash: String, textTokens: Int, notes: [String] = []
+  ) {
+    self.chunks = chunks
+    self.context = context
+    self.fromStart = fromStart
+    self.addsBeginningOfText = addsBeginningOfText
+    self.isDocuments = isDocuments
+    self.textName = textName
+    self.textHash = textHash
+    self.textTokens = textTokens
+    self.notes = notes
+  }
+
   /// The number of predictions that are scored.
   public var scoredCount: Int { chunks.reduce(0) { $0 + $1.scoredCount } }
   /// The number of tokens the models are fed.

@@ -46,7 +46,7 @@ public enum Statistics {
       xy += dx * dy
     }
     guard xx > 0, yy > 0 else { return nil }
-    return xy / (xx.squareRoot() * yy.squareRoot())
+    return max(-1, min(1, xy / (xx * yy).squareRoot()))
   }
 
   /// Spearman's rank correlation: Pearson's of the ranks, ties getting their average rank; nil as for ``pearson(_:_:)``.

@@ -1,0 +1,238 @@
+import Evaluation
+
+/// Reports as Markdown that GitHub renders.
+public enum MarkdownReport {
+  /// The text of a stage's `report.md`.
+  public static func text(_ stage: StageReport) -> String {
+    var page = Page()
+    page.heading(1, "\(stage.run.model): stage \(stage.index), \(stage.name)")
+    page.paragraph(escape(stage.pass))
+    for warning in stage.warnings { page.paragraph("> **Warning:** \(escape(warning))") }
+    page.heading(2, "Size")
+    page.table(["", ""], rows: sizeRows(stage), right: [1])
+    page.heading(2, "Quality")
+    qualityTable(stage, &page)
+    page.paragraph(Methodology.full(stage))
+    if let latency = stage.latency {
+      page.heading(2, "Speed")
+      speedTable(latency, &page)
+      page.paragraph(machineLine(stage.run, threads: latency.threads))
+    }
+    if !stage.notes.isEmpty {
+      page.heading(2, "Notes")
+      page.list(stage.notes.map(escape))
+    }
+    page.heading(2, "Tensors")
+    formatTable(stage, &page)
+    tensorTable(stage, &page)
+    reproduction(stage.run, artifact: stage.artifact, &page)
+    return page.text
+  }
+
+  /// The text of a run's `report.md`.
+  public static func text(_ report: RunReport) -> String {
+    var page = Page()
+    page.heading(1, "\(report.run.model): \(report.recipeName)")
+    let columns = StageColumn.all.filter { column in report.stages.contains { column.cell($0) != nil } }
+    page.table(
+      ["stage"] + columns.map(\.head),
+      rows: report.stages.map { stage in
+        [escape("\(stage.index) \(stage.name)")] + columns.map { $0.cell(stage) ?? "–" }
+      }, right: Set(1...max(1, columns.count)))
+    page.paragraph(
+      "Bits/weight: of the packed artifact (of the stored tensors). tok/s: median (p95 of time).")
+    if let stage = report.stages.last { page.paragraph(Methodology.full(stage)) }
+    for stage in report.stages {
+      for warning in stage.warnings { page.paragraph("> **Warning** (\(stage.name)): \(escape(warning))") }
+    }
+    if !report.notes.isEmpty {
+      page.heading(2, "Notes")
+      page.list(report.notes.map(escape))
+    }
+    page.heading(2, "Files")
+    page.table(
+      ["stage", "artifact", "bytes", "SHA-256"],
+      rows: report.stages.map {
+        [
+          escape("\($0.index) \($0.name)"), code($0.artifact.file), NumberFormat.grouped($0.size.packedBytes),
+          code($0.artifact.sha256),
+        ]
+      }, right: [2])
+    reproduction(report.run, artifact: nil, &page)
+    page.paragraph("Run of \(report.date), \(NumberFormat.seconds(report.seconds)).")
+    return page.text
+  }
+
+  // MARK: Sections
+
+  private static func sizeRows(_ stage: StageReport) -> [[String]] {
+    let size = stage.size
+    var rows = [
+      ["artifact \(code(stage.artifact.file))", size.packedBytes],
+      ["unpacked \(stage.artifact.container)", size.decodedBytes], ["tensors", size.tensorBytes],
+      ["source files", size.sourceBytes],
+    ].map { row in
+      row.map { cell in
+        (cell as? Int).map { "\(NumberFormat.grouped($0)) B (\(NumberFormat.bytes($0)))" } ?? "\(cell)"
+      }
+    }
+    rows.append(["weights", NumberFormat.grouped(size.parameters)])
+    rows.append(["bits/weight, artifact", NumberFormat.fixed(size.packedBitsPerWeight, 3)])
+    rows.append(["bits/weight, tensors", NumberFormat.fixed(size.decodedBitsPerWeight, 3)])
+    if let ratio = size.ratioToBaseline {
+      rows.append(["smaller than stage 0", NumberFormat.fixed(ratio, 2) + "×"])
+    }
+    if let ratio = size.ratioToSource {
+      rows.append(["smaller than the source", NumberFormat.fixed(ratio, 2) + "×"])
+    }
+    return rows
+  }
+
+  private static func qualityTable(_ stage: StageReport, _ page: inout Page) {
+    var rows: [[String]] = []
+    if let metrics = stage.language {
+      rows.append(["perplexity", NumberFormat.estimate(metrics.perplexity)])
+      rows.append(["loss (nats/token)", NumberFormat.estimate(metrics.loss)])
+    }
+    if let divergence = stage.divergence { rows += divergenceRows(divergence) }
+    if let similarity = stage.encoder?.similarity {
+      rows.append(["cosine to the baseline, mean", NumberFormat.estimate(similarity.mean, digits: 6)])
+      rows.append(["cosine, 1 %", NumberFormat.significant(similarity.percentile1, 6)])
+      rows.append(["cosine, minimum", NumberFormat.significant(similarity.minimum, 6)])
+    }
+    if let correlation = stage.encoder?.correlation {
+      rows.append(["Spearman", NumberFormat.estimate(correlation.spearman)])
+      rows.append(["Pearson", NumberFormat.estimate(correlation.pearson)])
+      if let baseline = correlation.baselineSpearman {
+        rows.append(["Spearman of the baseline", NumberFormat.estimate(baseline)])
+      }
+      if let change = correlation.spearmanChange {
+        rows.append(["change of Spearman", NumberFormat.signedEstimate(change)])
+      }
+    }
+    if !rows.isEmpty { page.table(["", ""], rows: rows, right: [1]) }
+  }
+
+  private static func divergenceRows(_ divergence: Divergence) -> [[String]] {
+    [
+      ["perplexity of the baseline", NumberFormat.estimate(divergence.baselinePerplexity)],
+      ["ln(PPL / baseline PPL)", NumberFormat.signedEstimate(divergence.logRatio)],
+      ["mean KLD (nats)", NumberFormat.estimate(divergence.mean, digits: 3)],
+      ["KLD, median", NumberFormat.significant(divergence.median, 3)],
+      ["KLD, 99 %", NumberFormat.significant(divergence.percentile99, 3)],
+      ["KLD, 99.9 %", NumberFormat.significant(divergence.percentile999, 3)],
+      ["KLD, maximum", NumberFormat.significant(divergence.maximum, 3)],
+      ["same top-1", NumberFormat.estimate(divergence.sameTop, digits: 4, scale: 100) + " %"],
+      [
+        "RMS Δp of the true token",
+        NumberFormat.estimate(divergence.deltaProbability, digits: 3, scale: 100) + " %",
+      ],
+    ]
+  }
+
+  private static func speedTable(_ latency: LatencyMetrics, _ page: inout Page) {
+    func row(_ name: String, _ speed: LatencyMetrics.Speed) -> [String] {
+      [
+        "\(name) (\(NumberFormat.grouped(speed.tokens)) tokens)", NumberFormat.rate(speed.rate),
+        NumberFormat.rate(speed.slowRate), NumberFormat.seconds(speed.median),
+        NumberFormat.seconds(speed.deviation),
+        NumberFormat.seconds(speed.percentile95), String(speed.runs),
+      ]
+    }
+    var rows = [row("prefill", latency.prefill)]
+    if let decode = latency.decode { rows.append(row("decode", decode)) }
+    page.table(
+      ["", "tok/s", "tok/s at p95", "time/token", "MAD", "p95", "runs"], rows: rows, right: Set(1...6))
+    var facts: [String] = []
+    if let time = latency.timeToFirstToken {
+      facts.append(
+        "Time to first token from the packed artifact, warm page cache: \(NumberFormat.seconds(time)).")
+    }
+    if let bytes = latency.bytesPerToken {
+      facts.append("Weights read for a token: \(NumberFormat.bytes(bytes)).")
+    }
+    if let memory = latency.peakMemory {
+      let scope = latency.isPeakOfStage ? "of this stage's measurement" : "of the process so far"
+      facts.append("Peak resident memory \(scope): \(NumberFormat.bytes(memory)).")
+    }
+    if !facts.isEmpty { page.paragraph(facts.joined(separator: " ")) }
+  }
+
+  private static func machineLine(_ run: RunContext, threads: Int) -> String {
+    let machine = run.machine
+    var parts = [
+      "\(escape(machine.processor)), \(machine.processors) processors", "kernels: \(machine.instructionSet)",
+      "\(threads) thread\(threads == 1 ? "" : "s")",
+    ]
+    if let memory = machine.memory { parts.append(NumberFormat.bytes(memory) + " memory") }
+    if let governor = machine.governor { parts.append("governor \(governor)") }
+    parts.append(escape(machine.system))
+    return "Machine: " + parts.joined(separator: "; ") + "."
+  }
+
+  private static func formatTable(_ stage: StageReport, _ page: inout Page) {
+    var totals: [String: (tensors: Int, weights: Int, bytes: Int)] = [:]
+    for tensor in stage.tensors {
+      let weights = tensor.shape.reduce(1, *)
+      let old = totals[tensor.format] ?? (0, 0, 0)
+      totals[tensor.format] = (old.tensors + 1, old.weights + weights, old.bytes + tensor.bytes)
+    }
+    let rows = totals.sorted { ($0.value.bytes, $1.key) > ($1.value.bytes, $0.key) }.map { format, total in
+      [
+        code(format), String(total.tensors), NumberFormat.grouped(total.weights),
+        NumberFormat.grouped(total.bytes),
+      ]
+    }
+    page.table(["format", "tensors", "weights", "bytes"], rows: rows, right: [1, 2, 3])
+  }
+
+  private static func tensorTable(_ stage: StageReport, _ page: inout Page) {
+    page.paragraph("<details><summary>Every tensor</summary>")
+    page.table(
+      ["tensor", "role", "shape", "format", "bytes", "relative squared error", "note"],
+      rows: stage.tensors.map { tensor in
+        [
+          code(tensor.name), escape(tensor.role), tensor.shape.map(String.init).joined(separator: " × "),
+          code(tensor.format), NumberFormat.grouped(tensor.bytes),
+          tensor.relativeSquaredError.map { NumberFormat.significant($0, 3) } ?? "–",
+          escape(tensor.note ?? ""),
+        ]
+      }, right: [4, 5])
+    page.paragraph("</details>")
+  }
+
+  private static func reproduction(_ run: RunContext, artifact: ArtifactReport?, _ page: inout Page) {
+    page.heading(2, "Reproduction")
+    page.codeBlock(run.commandLine)
+    var rows = [
+      ["compress", run.toolVersion], ["threads", String(run.threads)], ["seed", String(run.seed)],
+    ]
+    rows += run.source.sorted { $0.key < $1.key }.map { ["source \(code($0.key))", code($0.value)] }
+    if let artifact {
+      rows.append(["artifact SHA-256", code(artifact.sha256)])
+      rows.append(["Merkle root of the tensors", code(artifact.merkleRoot)])
+    }
+    page.table(["", ""], rows: rows, right: [])
+  }
+
+  // MARK: Escaping
+
+  /// Text that Markdown and its tables leave alone.
+  static func escape(_ text: String) -> String {
+    var result = ""
+    for character in text {
+      switch character {
+      case "|", "*", "_", "`", "<", ">", "\\", "[", "]": result += "\\\(character)"
+      case _ where character.isNewline: result += " "
+      default: result.append(character)
+      }
+    }
+    return result
+  }
+
+  /// Text as code; a name with a backtick in it stays plain, since no escape works inside code.
+  static func code(_ text: String) -> String {
+    guard !text.contains("`"), !text.contains(where: \.isNewline) else { return escape(text) }
+    return "`" + text.replacing("|", with: "\\|") + "`"
+  }
+}

@@ -1,0 +1,68 @@
+import Evaluation
+
+/// How figures were taken, in words: without this line they cannot be compared with anybody else's.
+enum Methodology {
+  /// The whole method of a stage's evaluation.
+  static func full(_ stage: StageReport) -> String {
+    switch stage.evaluation {
+    case .language(let metrics, let method): language(metrics, method)
+    case .encoder(let metrics, let method): encoder(metrics, method)
+    case .none(let reason): "Not evaluated: \(reason)."
+    }
+  }
+
+  /// One line for the terminal; nil where nothing was evaluated.
+  static func short(_ stage: StageReport) -> String? {
+    switch stage.evaluation {
+    case .language(let metrics, let method):
+      "quality: \(method.text), context \(method.context), \(NumberFormat.grouped(metrics.tokens)) tokens scored"
+        + " (\(method.fromStart ? "all" : "second half of each chunk")); ± one standard error over chunks."
+    case .encoder(let metrics, let method):
+      "quality: \(method.text), \(NumberFormat.grouped(metrics.sentences)) sentences; ± one standard error."
+    case .none: nil
+    }
+  }
+
+  /// Why a stage has dashes.
+  static func missing(_ stage: StageReport) -> String {
+    switch stage.evaluation {
+    case .none(let reason): reason
+    case .language(let metrics, _) where metrics.divergence == nil: "there is no baseline to compare with"
+    case .encoder(let metrics, _) where metrics.similarity == nil: "there is no baseline to compare with"
+    default: stage.latency == nil ? "latency was left out" : "this part was left out"
+    }
+  }
+
+  private static func language(_ metrics: LanguageMetrics, _ method: LanguageMethod) -> String {
+    let cut =
+      method.isDocuments
+      ? "each document is cut by itself into chunks of at most \(method.context) tokens"
+      : "the whole text is tokenized at once and cut into chunks of \(method.context) tokens, stride \(method.context)"
+    let bos =
+      method.addsBeginningOfText
+      ? "BOS replaces the first token of each chunk" : "no BOS, as the tokenizer adds none"
+    let scored =
+      method.fromStart
+      ? "all predictions are scored"
+      : "the predictions of each chunk's second half are scored (llama.cpp's rule)"
+    return
+      "Text \(MarkdownReport.code(method.text)) (SHA-256 `\(method.textHash)`, \(NumberFormat.grouped(method.textTokens)) tokens): "
+      + "\(cut); \(bos); \(scored): \(NumberFormat.grouped(metrics.tokens)) tokens in "
+      + "\(NumberFormat.grouped(metrics.chunks.count)) chunks. "
+      + "KLD is KL(baseline ‖ stage) in nats over the full vocabulary, in 64-bit floats. "
+      + "± is one standard error from the spread between chunks; differences to the baseline are paired."
+  }
+
+  private static func encoder(_ metrics: EncoderMetrics, _ method: EncoderMethod) -> String {
+    var text =
+      "Text \(MarkdownReport.code(method.text)) (SHA-256 `\(method.textHash)`): \(NumberFormat.grouped(metrics.sentences)) different "
+      + "sentences; \(NumberFormat.grouped(metrics.truncated)) of them cut to \(method.context) tokens, the last "
+      + "one ([SEP]) kept. Cosine is between the embeddings of stage and baseline."
+    if let correlation = metrics.correlation {
+      text +=
+        " Correlations are of a pair's cosine with its score, over \(NumberFormat.grouped(correlation.pairs)) pairs"
+        + "; ± is one standard error by bootstrap (\(method.resamples) samples, seed \(method.seed))."
+    }
+    return text
+  }
+}

@@ -1,0 +1,117 @@
+import Evaluation
+import ModelFiles
+import Reporting
+
+/// Reports with every part filled in, or every optional part left out.
+enum Samples {
+  static let machine = Machine(
+    processor: "Some CPU", processors: 4, instructionSet: "avx2", memory: 16_000_000_000,
+    governor: "performance",
+    system: "Linux 6.1 x86_64")
+  static let run = RunContext(
+    model: "books-7m", source: ["model.safetensors": "0a1b"], toolVersion: "0.1.0",
+    command: ["compress", "--int4", "my model.bin"], threads: 4, seed: 0, machine: machine)
+
+  static let divergence = Divergence(
+    baselinePerplexity: Estimate(60.1234, standardError: 0.42),
+    mean: Estimate(0.003106, standardError: 0.000018),
+    median: 0.0019, percentile99: 0.0151, percentile999: 0.0412, maximum: 0.21,
+    sameTop: Estimate(0.953, standardError: 0.0011),
+    deltaProbability: Estimate(0.0123, standardError: 0.0004),
+    logRatio: Estimate(0.0021, standardError: 0.0004))
+
+  static func metrics(_ divergence: Divergence?) -> LanguageMetrics {
+    LanguageMetrics(
+      tokens: 510, context: 512, loss: Estimate(4.098, standardError: 0.007),
+      perplexity: Estimate(60.25, standardError: 0.42), divergence: divergence,
+      chunks: [
+        ChunkSums(
+          tokens: 255, loss: 1045.5, baselineLoss: 1045, divergence: 0.8, sameTop: 240, squaredDelta: 0.02),
+        ChunkSums(tokens: 255, loss: 1044.25),
+      ])
+  }
+
+  static let method = LanguageMethod(
+    text: "books-valid.txt", textHash: "ff00", textTokens: 300_000, context: 512, fromStart: false,
+    addsBeginningOfText: true, isDocuments: false)
+
+  static let latency = LatencyMetrics(
+    prefill: .init(tokens: 256, runs: 10, median: 0.0002, deviation: 0.000001, percentile95: 0.00025),
+    decode: .init(tokens: 64, runs: 10, median: 0.0011, deviation: 0.00001, percentile95: 0.0016),
+    timeToFirstToken: 0.0234, bytesPerToken: 4_400_000, peakMemory: 52_000_000, isPeakOfStage: true,
+    threads: 4)
+
+  static func stage(
+    index: Int = 1, name: String = "int4", evaluation: EvaluationReport? = nil,
+    latency: LatencyMetrics? = latency
+  ) -> StageReport {
+    StageReport(
+      index: index, name: name, pass: "Q4_K, embeddings Q6_K, norms F32",
+      recipe: .object(JSONObject([("pass", .string("quantize")), ("bits", .integer(4))])),
+      artifact: ArtifactReport(
+        file: "books-7m.gguf.zst", container: "gguf", sha256: "abcd", merkleRoot: "ef01"),
+      size: SizeReport(
+        packedBytes: 4_554_304, decodedBytes: 4_700_000, tensorBytes: 4_600_000, parameters: 8_000_000,
+        baselinePackedBytes: 14_000_000, sourceBytes: 16_000_000),
+      tensors: [
+        TensorReport(
+          name: "blk.0.attn_q.weight", role: "query", shape: [256, 256], format: "q4_k", bytes: 36864,
+          relativeSquaredError: 0.00213),
+        TensorReport(
+          name: "odd|name", role: "other", shape: [172], format: "f32", bytes: 688, note: "rows of 172"),
+      ],
+      evaluation: evaluation ?? .language(metrics(divergence), method: method), latency: latency,
+      notes: ["a note"], warnings: ["a warning"], run: run)
+  }
+
+  /// Everything that may be missing is.
+  static var bareStage: StageReport {
+    var stage = Samples.stage(
+      index: 0, name: "baseline", evaluation: .none(reason: "unknown architecture"), latency: nil)
+    stage.recipe = .null
+    stage.size.baselinePackedBytes = nil
+    stage.notes = []
+    stage.warnings = []
+    stage.run.machine.memory = nil
+    stage.run.machine.governor = nil
+    return stage
+  }
+
+  static var encoderStage: StageReport {
+    var latency = Samples.latency
+    latency.decode = nil
+    latency.bytesPerToken = nil
+    let metrics = EncoderMetrics(
+      sentences: 2870, truncated: 3,
+      similarity: .init(
+        mean: Estimate(0.99912, standardError: 0.00002), minimum: 0.9912, percentile1: 0.9951),
+      correlation: .init(
+        pairs: 1500, spearman: Estimate(0.8672, standardError: 0.0081),
+        pearson: Estimate(0.8696, standardError: 0.0078),
+        baselineSpearman: Estimate(0.8679, standardError: 0.008),
+        spearmanChange: Estimate(-0.0007, standardError: 0.0003)))
+    return stage(
+      evaluation: .encoder(
+        metrics,
+        method: EncoderMethod(text: "stsb-en-dev.csv", textHash: "12", context: 256, resamples: 2000, seed: 0)
+      ),
+      latency: latency)
+  }
+
+  static var all: [StageReport] {
+    [
+      stage(), bareStage, encoderStage,
+      stage(evaluation: .language(metrics(nil), method: method)),
+      stage(
+        evaluation: .encoder(
+          EncoderMetrics(sentences: 5, truncated: 0, similarity: nil, correlation: nil),
+          method: EncoderMethod(text: "t", textHash: "", context: 8, resamples: 1, seed: 1))),
+    ]
+  }
+
+  static func report(_ stages: [StageReport]) -> RunReport {
+    RunReport(
+      date: "2026-11-24T02:30:00Z", seconds: 12.5, recipeName: "int4",
+      recipe: .object(JSONObject([("passes", .array([]))])), run: run, stages: stages, notes: ["of the run"])
+  }
+}
