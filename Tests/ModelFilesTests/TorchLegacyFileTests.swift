@@ -90,7 +90,8 @@ struct TorchLegacyFileTests {
   @Test func refusesMoreValuesThanItWillKeep() {
     let values = [UInt8](repeating: 0x4E, count: 17 << 20)
     let object = Pickle.proto + Pickle.mark + values + Pickle.tuple + Pickle.stop
-    #expect(torchError(TorchLegacyFileTests.file(object: object))?.message.contains("makes more than") == true)
+    #expect(
+      torchError(TorchLegacyFileTests.file(object: object))?.message.contains("makes more than") == true)
   }
 
   @Test func refusesATarFile() {
