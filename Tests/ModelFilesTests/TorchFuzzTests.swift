@@ -25,9 +25,16 @@ struct TorchFuzzTests {
 
   @Test(arguments: files) func refusesEveryTruncation(_ name: String) throws {
     let whole = try contents(name)
+    var readable: [Int] = []
+    var unrecognized: [Int] = []
     for length in 0..<whole.count {
-      #expect(try !exercise(Array(whole.prefix(length))), "cut to \(length) of \(whole.count) bytes")
+      let part = Array(whole.prefix(length))
+      if try exercise(part) { readable.append(length) }
+      // What still shows its kind must be taken for it, so that the user reads "cut short", not "no model".
+      if length >= 64, !part.withUnsafeBytes({ TorchFile.recognizes($0) }) { unrecognized.append(length) }
     }
+    #expect(readable.isEmpty)
+    #expect(unrecognized.isEmpty)
   }
 
   @Test(arguments: files) func survivesEveryFlippedByte(_ name: String) throws {
@@ -43,9 +50,7 @@ struct TorchFuzzTests {
 
   /// Pickles have a checksum in archives, so their bytes are mutated before they are packed.
   @Test func survivesEveryByteOfAPickle() throws {
-    let pickle = Pickle.document([
-      ("a", Pickle.tensor()), ("b", Pickle.tensor(offset: 1, shape: [2, 1], strides: [2, 1])),
-    ])
+    let pickle = Pickle.document([("a", Pickle.tensor(offset: 1, shape: [2, 1], strides: [2, 1]))])
     for place in pickle.indices {
       for value in 0...255 as ClosedRange<UInt8> {
         var changed = pickle

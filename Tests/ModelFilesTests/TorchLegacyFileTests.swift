@@ -86,6 +86,14 @@ struct TorchLegacyFileTests {
     #expect(torchError(TorchLegacyFileTests.file(object: object))?.reason == .forbiddenPickle)
   }
 
+  /// 17 million values; here, because a legacy file has no checksum to compute over them.
+  @Test func refusesMoreValuesThanItWillKeep() {
+    let values = [UInt8](repeating: 0x4E, count: 17 << 20)
+    let object = Pickle.proto + Pickle.mark + values + Pickle.tuple + Pickle.stop
+    #expect(
+      torchError(TorchLegacyFileTests.file(object: object))?.message.contains("makes more than") == true)
+  }
+
   @Test func refusesATarFile() {
     var bytes = [UInt8](repeating: 0, count: 1024)
     bytes.replaceSubrange(0..<8, with: Array("sys_info".utf8))

@@ -73,6 +73,32 @@ struct TorchZipTests {
         == .unsupported)
   }
 
+  /// A file of torch's own with the 64-bit number at `place` bytes behind its zip64 record replaced.
+  private func damaged(at place: Int, to value: UInt64, fromLocator: Bool = false) throws -> ModelFileError? {
+    var bytes = try fixtureBytes("torch/module.bin")
+    let locator = bytes.count - 42
+    let start = (fromLocator ? locator : locator - 56) + place
+    bytes.replaceSubrange(start..<start + 8, with: little(value))
+    return torchError(bytes)
+  }
+
+  @Test func refusesABadZip64Record() throws {
+    #expect(try damaged(at: 8, to: 3, fromLocator: true)?.message == "the zip64 record is not at byte 3")
+    #expect(try damaged(at: 8, to: .max, fromLocator: true)?.reason == .badStructure)
+    #expect(try damaged(at: 16, to: 1)?.reason == .unsupported)
+    #expect(try damaged(at: 24, to: 1)?.reason == .unsupported)
+    #expect(try damaged(at: 40, to: .max)?.message.contains("does not lie before its end record") == true)
+    #expect(try damaged(at: 48, to: .max)?.reason == .badStructure)
+    #expect(try damaged(at: 48, to: 0)?.message.contains("no record at byte 0") == true)
+  }
+
+  @Test func refusesACountThatTheDirectoryCannotHold() throws {
+    var bytes = try fixtureBytes("torch/module.bin")
+    let record = bytes.count - 42 - 56
+    bytes.replaceSubrange(record + 24..<record + 40, with: little(UInt64.max) + little(UInt64.max))
+    #expect(torchError(bytes)?.message == "the ZIP directory cannot hold 18446744073709551615 entries")
+  }
+
   @Test func acceptsACommentAndSizesBehindTheData() throws {
     var bytes = Zip(TorchZipTests.pickle).bytes
     bytes[bytes.count - 2] = 3

@@ -42,7 +42,8 @@ extension ZipArchive {
       in bytes: UnsafeRawBufferPointer, before limit: Int, path: String
     ) throws(ModelFileError) -> (Entry, span: Range<Int>) {
       let name = String(decoding: rawName, as: UTF8.self)
-      let place = "the ZIP entry '\(printable(name))'"
+      // Made only when it is needed: archives have hundreds of thousands of entries.
+      var place: String { "the ZIP entry '\(printable(name))'" }
       guard flags & 0x2041 == 0 else {
         throw ModelFileError(.unsupported, path: path, "\(place) is encrypted")
       }
@@ -50,8 +51,8 @@ extension ZipArchive {
         throw ModelFileError(
           .badStructure, path: path, "\(place) begins at byte \(header), after the entries' end")
       }
-      var cursor = FileCursor(bytes, range: start..<limit, path: path, what: place)
-      let data = try checkLocalHeader(&cursor, place: place)
+      var cursor = FileCursor(bytes, range: start..<limit, path: path, what: "a ZIP entry")
+      let data = try checkLocalHeader(&cursor, place: { place })
       guard let count = Int(exactly: stored), count <= limit - data else {
         throw ModelFileError(
           .truncated, path: path,
@@ -65,10 +66,12 @@ extension ZipArchive {
     }
 
     /// Compares the local header with the record; returns where the data begins.
-    private func checkLocalHeader(_ cursor: inout FileCursor, place: String) throws(ModelFileError) -> Int {
+    private func checkLocalHeader(_ cursor: inout FileCursor, place: () -> String) throws(ModelFileError)
+      -> Int
+    {
       let path = cursor.path
       guard try cursor.integer(UInt32.self) == ZipArchive.localSignature else {
-        throw ModelFileError(.badStructure, path: path, "\(place) has no header at byte \(header)")
+        throw ModelFileError(.badStructure, path: path, "\(place()) has no header at byte \(header)")
       }
       _ = try cursor.take(2)  // version
       let localFlags = try cursor.integer(UInt16.self)
@@ -86,7 +89,7 @@ extension ZipArchive {
       let isDeferred = localFlags & 8 != 0 && localChecksum == 0 && localFull == 0 && localStored == 0
       let sizesAgree = isDeferred || (localChecksum == checksum && localFull == full && localStored == stored)
       guard localMethod == method, localName.elementsEqual(rawName), sizesAgree else {
-        throw ModelFileError(.badStructure, path: path, "\(place): its header and the directory disagree")
+        throw ModelFileError(.badStructure, path: path, "\(place()): its header and the directory disagree")
       }
       return cursor.place
     }
