@@ -61,6 +61,13 @@ enum ArtifactSamples {
       toolVersion: "0.1.0-test")
   }
 
+  /// A copy of a tensor's bytes.
+  static func contents(_ tensor: StoredTensor) throws -> [UInt8] {
+    let region = try tensor.bytes.load()
+    return withExtendedLifetime(region) { Array(region.buffer) }
+  }
+
+  /// A file's bytes.
   static func bytes(_ path: String) throws -> [UInt8] {
     [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
   }

@@ -19,8 +19,7 @@ import Testing
     for placement in layout.tensors {
       let tensor = try #require(source.tensors.first { $0.name == placement.tensor.name })
       #expect(tensor.shape == placement.tensor.shape && tensor.format == placement.tensor.format)
-      let (expected, found) = (try placement.tensor.bytes.load(), try tensor.bytes.load())
-      #expect(found.buffer.elementsEqual(expected.buffer))
+      #expect(try ArtifactSamples.contents(tensor) == ArtifactSamples.contents(placement.tensor))
     }
     let manifest = try #require(source.manifest)
     #expect(manifest.recipe == ArtifactSamples.recipe && manifest.toolVersion == "0.1.0-test")

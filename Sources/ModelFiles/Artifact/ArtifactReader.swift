@@ -52,7 +52,11 @@ extension ArtifactFile {
     var length = min(manifest?.header.count ?? frameSize, size)
     while true {
       let prefix = try seekable.read(0..<length, what: "header")
-      do { return try parse(prefix.buffer, fileSize: size, path: seekable.path) } catch let error
+      do {
+        return try withExtendedLifetime(prefix) {
+          try parse(prefix.buffer, fileSize: size, path: seekable.path)
+        }
+      } catch let error
         as ModelFileError
       {
         guard error.reason == .truncated, manifest == nil, length < size else { throw error }
@@ -86,9 +90,6 @@ extension ArtifactFile {
     }
     guard manifest.container == container.rawValue else {
       throw contradiction("'\(manifest.container)' against '\(container.rawValue)'")
-    }
-    guard manifest.decodedSize == seekable.decodedSize else {
-      throw contradiction("\(manifest.decodedSize) decoded bytes against \(seekable.decodedSize)")
     }
     guard manifest.tensors.count == index.tensors.count else {
       throw contradiction("\(manifest.tensors.count) tensors against \(index.tensors.count)")
@@ -186,7 +187,7 @@ extension ArtifactFile {
   }
 
   /// Half of the machine's memory.
-  private static var memoryLimit: Int {
+  static var memoryLimit: Int {
     let pages = max(sysconf(Int32(_SC_PHYS_PAGES)), 1 << 16)
     return pages / 2 * max(sysconf(Int32(_SC_PAGESIZE)), 4096)
   }

@@ -146,7 +146,7 @@ private final class ArtifactVerifier: Sendable {
       let rest = file.stored(place..<manifestStart)
       guard rest.count >= 8, rest.littleEndian32(at: 0) == Zstd.frameMagic,
         let count = try? Zstd.frameLength(rest),
-        let decoded = Zstd.contentSize(rest), let size = UInt32(exactly: decoded)
+        case .known(let decoded) = Zstd.contentSize(rest), let size = UInt32(exactly: decoded)
       else { return .init(part: "seek table", message: "no zstd frame with a size at byte \(place)") }
       entries.append(
         .init(packed: UInt32(count), decoded: size, checksum: rest.littleEndian32(at: count - 4)))

@@ -153,7 +153,7 @@ private final class ArtifactWriter {
   ) rethrows -> Result {
     guard piece.padding > 0 else { return try body(piece.contents.buffer) }
     let gathered = ByteRegion(count: piece.count) { $0.copyMemory(from: piece.contents.buffer) }
-    return try body(gathered.buffer)
+    return try withExtendedLifetime(gathered) { try body(gathered.buffer) }
   }
 
   private func write(_ frame: [UInt8], of piece: Piece) throws {

@@ -8,11 +8,11 @@ import Crypto
 /// - Each level pairs neighbours from the left; a last one without a partner moves up as it is. (The same tree as in
 ///   RFC 6962 §2.1.) The different first bytes keep a node from passing for a leaf.
 /// - The root of no tensors is SHA-256 of nothing.
-enum MerkleTree {
+package enum MerkleTree {
   /// The root over `tensors` in hexadecimal.
   ///
   /// - Precondition: each `sha256` is 64 lower-case digits; ``ArtifactManifest`` sees to it.
-  static func root(of tensors: [ArtifactManifest.Tensor]) -> String {
+  package static func root(of tensors: [ArtifactManifest.Tensor]) -> String {
     guard !tensors.isEmpty else { return SHA256().finalize().hexadecimal }
     var level = tensors.map(leaf)
     while level.count > 1 {

@@ -50,6 +50,11 @@ final class SeekableFile: Sendable {
   /// - Throws: ``ModelFileError`` of `corrupt` when a frame cannot be decoded.
   func read(_ range: Range<Int>, what: @autoclosure @Sendable () -> String) throws -> ByteRegion {
     precondition(range.lowerBound >= 0 && range.upperBound <= decodedSize, "read outside of the decoded file")
+    guard range.count <= ArtifactFile.memoryLimit else {
+      throw ModelFileError(
+        .unsupported, path: path,
+        "\(what()) takes \(range.count) bytes, more than half of this machine's memory")
+    }
     let covering = frames(holding: range)
     return try ByteRegion(count: range.count) { target in
       let target = Target(bytes: target)
@@ -64,10 +69,11 @@ final class SeekableFile: Sendable {
           try decode(frame, into: slice, what: what())
         } else {
           let whole = try self.decode(frame, what: what())
-          slice.copyMemory(
-            from: UnsafeRawBufferPointer(
-              rebasing: whole.buffer[
-                wanted.lowerBound - decoded.lowerBound..<wanted.upperBound - decoded.lowerBound]))
+          let start = wanted.lowerBound - decoded.lowerBound
+          withExtendedLifetime(whole) {
+            slice.copyMemory(
+              from: UnsafeRawBufferPointer(rebasing: whole.buffer[start..<start + wanted.count]))
+          }
         }
       }
     }
@@ -91,10 +97,11 @@ final class SeekableFile: Sendable {
   /// Believes the seek table's size only when the frame agrees, before memory is taken for it.
   private func checkSize(_ index: Int, what: @autoclosure () -> String) throws {
     let promised = frames[index].decoded.count
-    let stated = Zstd.contentSize(stored(index))
-    guard stated == promised else {
-      throw damaged(
-        index, what(), "it states \(stated.map(String.init) ?? "no") bytes, the seek table \(promised)")
+    switch Zstd.contentSize(stored(index)) {
+    case .known(promised), .unknown: return
+    case .known(let other):
+      throw damaged(index, what(), "it states \(other) decoded bytes, the seek table \(promised)")
+    case .damaged: throw damaged(index, what(), "its header is damaged")
     }
   }
 
@@ -172,6 +179,13 @@ extension SeekableFile {
     guard let last = frames.indices.last, frames[last].decoded.isEmpty,
       ArtifactManifest.isManifest(stored(last))
     else { return nil }
-    return try ArtifactManifest(frame: stored(last), path: path)
+    let manifest = try ArtifactManifest(frame: stored(last), path: path)
+    guard manifest.decodedSize == decodedSize else {
+      throw ModelFileError(
+        .corrupt, path: path,
+        "the manifest promises \(manifest.decodedSize) decoded bytes, the seek table \(decodedSize)",
+        advice: "see what is damaged with compress verify")
+    }
+    return manifest
   }
 }

@@ -29,10 +29,19 @@ enum Zstd {
     try checked(ZSTD_findFrameCompressedSize(bytes.baseAddress, bytes.count))
   }
 
-  /// The decoded length that a frame's header states; nil when it states none or is damaged. 0 for skippable frames.
-  static func contentSize(_ frame: UnsafeRawBufferPointer) -> Int? {
-    // Unknown and error are the two highest values (zstd.h); neither fits an Int.
-    Int(exactly: ZSTD_getFrameContentSize(frame.baseAddress, frame.count))
+  /// What a frame's header says about its decoded length.
+  enum ContentSize: Equatable {
+    case known(Int)
+    /// The frame was streamed by a program that did not know.
+    case unknown
+    case damaged
+  }
+
+  /// The decoded length that a frame's header states; 0 for skippable frames.
+  static func contentSize(_ frame: UnsafeRawBufferPointer) -> ContentSize {
+    let size = ZSTD_getFrameContentSize(frame.baseAddress, frame.count)
+    if size == UInt64.max { return .unknown }  // ZSTD_CONTENTSIZE_UNKNOWN; _ERROR is the number before it
+    return Int(exactly: size).map { .known($0) } ?? .damaged
   }
 
   /// The most bytes that a valid frame of `packed` bytes can decode to: a block takes at least 4 bytes.
@@ -47,9 +56,6 @@ enum Zstd {
   {
     guard try frameLength(frame) == frame.count else {
       throw Failure(description: "the frame's length is wrong")
-    }
-    guard contentSize(frame) == target.count else {
-      throw Failure(description: "the frame's header states another decoded size")
     }
     let count = try checked(ZSTD_decompress(target.baseAddress, target.count, frame.baseAddress, frame.count))
     guard count == target.count else {
