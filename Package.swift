@@ -31,7 +31,9 @@ let package = Package(
     .target(name: "WeightCodecs", dependencies: ["TensorCore", "CKernels"], swiftSettings: settings),
     .target(
       name: "ModelFiles",
-      dependencies: ["TensorCore", "WeightCodecs", "CZstd"],
+      dependencies: [
+        "TensorCore", "WeightCodecs", "CZstd", .product(name: "Crypto", package: "swift-crypto"),
+      ],
       swiftSettings: settings),
 
     // MARK: Models

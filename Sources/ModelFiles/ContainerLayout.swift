@@ -74,7 +74,7 @@ public struct ContainerLayout: Sendable {
           "tensor '\(placement.tensor.name)' gave \(bytes.count) bytes instead of \(placement.tensor.bytes.count)"
         )
       }
-      try sink.write(bytes.buffer)
+      try withExtendedLifetime(bytes) { try sink.write(bytes.buffer) }
       try ContainerLayout.writeZeros(placement.paddingAfter, to: &sink)
     }
   }

@@ -1,0 +1,65 @@
+import Crypto
+public import TensorCore
+
+extension ArtifactFile {
+  /// Writes the standard file inside the artifact at `path` to `target`: the same bytes as `zstd -d`, decoded on all
+  /// threads, checked against the manifest's SHA-256 if there is one, and there whole or not at all.
+  ///
+  /// Reads any zstd file; one without a seek table on one thread.
+  /// - Returns: the number of bytes written.
+  /// - Throws: ``ModelFileError``.
+  @discardableResult
+  public static func unpack(_ path: String, to target: String, progress: Progress? = nil) throws -> Int {
+    try AtomicFile.refuse(target, overwriting: [path])
+    let file = try map(path)
+    guard recognizes(file.region.buffer) else {
+      throw ModelFileError(.notAModel, path: path, "no artifact of compress, nor a zstd file")
+    }
+    guard SeekTable.isPresent(in: file.region.buffer) else {
+      let output = try AtomicFile(path: target)
+      _ = try decodeStream(file.region, path: path, limit: Int.max) { try output.write($0) }
+      try output.commit()
+      return output.byteCount
+    }
+    let seekable = try SeekableFile(file.region, path: path)
+    let manifest = try seekable.manifest()
+    try checkSpace(seekable.decodedSize, for: target)
+    let output = Locked<(file: AtomicFile, hash: SHA256)>((try AtomicFile(path: target), SHA256()))
+    let total = seekable.decodedSize
+    try seekable.forEachDecoded(naming: { name(ofFrame: $0, in: seekable, manifest) }) { frame, bytes in
+      try output.withLock {
+        $0.hash.update(bufferPointer: bytes.buffer)
+        try $0.file.write(bytes.buffer)
+      }
+      progress?(seekable.frames[frame].decoded.upperBound, total)
+    }
+    try output.withLock {
+      if let manifest, $0.hash.finalize().hexadecimal != manifest.sha256 {
+        throw ModelFileError(
+          .corrupt, path: path, "the decoded file does not have the SHA-256 that the manifest states",
+          advice: "see what is damaged with compress verify")
+      }
+      try $0.file.commit()
+    }
+    return total
+  }
+
+  /// Refuses to start what cannot end.
+  ///
+  /// - Throws: ``ModelFileError`` when the disk of `path` has not `bytes` left.
+  static func checkSpace(_ bytes: Int, for path: String) throws {
+    guard let free = AtomicFile.freeSpace(at: path), free < bytes else { return }
+    throw ModelFileError(
+      .system, path: path, "needs \(bytes) bytes, but the disk has \(free) left",
+      advice: "free some space, or name another folder with -o")
+  }
+
+  private static func name(ofFrame index: Int, in file: SeekableFile, _ manifest: ArtifactManifest?) -> String
+  {
+    let place = file.frames[index].packed.lowerBound
+    let owner = manifest?.parts.first {
+      $0.part.packedOffset <= place && place < $0.part.packedOffset + $0.part.packedCount
+    }
+    return owner?.name ?? "data"
+  }
+}

@@ -1,0 +1,177 @@
+import TensorCore
+
+/// Random access to the decoded bytes of a file in zstd's seekable format.
+final class SeekableFile: Sendable {
+  /// One frame: where it lies, and what it decodes to; an empty stretch for skippable frames.
+  struct Frame: Sendable {
+    let packed: Range<Int>
+    let decoded: Range<Int>
+  }
+
+  let path: String
+  let region: ByteRegion
+  let table: SeekTable
+  let frames: [Frame]
+  /// The first byte of the seek table.
+  let tableStart: Int
+
+  /// The decoded file's length.
+  var decodedSize: Int { frames.last?.decoded.upperBound ?? 0 }
+
+  /// Opens `region` by its seek table.
+  ///
+  /// - Throws: ``ModelFileError`` when there is none, or it is damaged.
+  init(_ region: ByteRegion, path: String) throws {
+    self.path = path
+    self.region = region
+    (table, tableStart) = try SeekTable.read(from: region.buffer, path: path)
+    var frames: [Frame] = []
+    frames.reserveCapacity(table.entries.count)
+    var (packed, decoded) = (0, 0)
+    for entry in table.entries {
+      let (packedEnd, decodedEnd) = (packed + Int(entry.packed), decoded + Int(entry.decoded))
+      frames.append(Frame(packed: packed..<packedEnd, decoded: decoded..<decodedEnd))
+      (packed, decoded) = (packedEnd, decodedEnd)
+    }
+    self.frames = frames
+  }
+
+  /// The bytes of frame `index` as they are stored.
+  func stored(_ index: Int) -> UnsafeRawBufferPointer { stored(frames[index].packed) }
+
+  /// The bytes at `range` as they are stored.
+  func stored(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(rebasing: region.buffer[range])
+  }
+
+  /// Decodes the frames that hold `range` of the decoded file, on all threads.
+  ///
+  /// - Parameter what: what is read, for messages: "tensor 'x'".
+  /// - Throws: ``ModelFileError`` of `corrupt` when a frame cannot be decoded.
+  func read(_ range: Range<Int>, what: @autoclosure @Sendable () -> String) throws -> ByteRegion {
+    precondition(range.lowerBound >= 0 && range.upperBound <= decodedSize, "read outside of the decoded file")
+    let covering = frames(holding: range)
+    return try ByteRegion(count: range.count) { target in
+      let target = Target(bytes: target)
+      try Parallel.forEachThrowing(covering.count) { task in
+        let frame = covering.lowerBound + task
+        let decoded = frames[frame].decoded
+        let wanted = decoded.clamped(to: range)
+        guard !wanted.isEmpty else { return }
+        let place = wanted.lowerBound - range.lowerBound
+        let slice = UnsafeMutableRawBufferPointer(rebasing: target.bytes[place..<place + wanted.count])
+        if wanted == decoded {
+          try decode(frame, into: slice, what: what())
+        } else {
+          let whole = try self.decode(frame, what: what())
+          slice.copyMemory(
+            from: UnsafeRawBufferPointer(
+              rebasing: whole.buffer[
+                wanted.lowerBound - decoded.lowerBound..<wanted.upperBound - decoded.lowerBound]))
+        }
+      }
+    }
+  }
+
+  /// Decodes all of frame `index`.
+  func decode(_ index: Int, what: @autoclosure () -> String) throws -> ByteRegion {
+    try checkSize(index, what: what())
+    return try ByteRegion(count: frames[index].decoded.count) { try decode(index, into: $0, what: what()) }
+  }
+
+  private func decode(
+    _ index: Int, into target: UnsafeMutableRawBufferPointer, what: @autoclosure () -> String
+  ) throws {
+    try checkSize(index, what: what())
+    do { try Zstd.decode(stored(index), into: target) } catch {
+      throw damaged(index, what(), error.description)
+    }
+  }
+
+  /// Believes the seek table's size only when the frame agrees, before memory is taken for it.
+  private func checkSize(_ index: Int, what: @autoclosure () -> String) throws {
+    let promised = frames[index].decoded.count
+    let stated = Zstd.contentSize(stored(index))
+    guard stated == promised else {
+      throw damaged(
+        index, what(), "it states \(stated.map(String.init) ?? "no") bytes, the seek table \(promised)")
+    }
+  }
+
+  private func damaged(_ index: Int, _ what: String, _ reason: String) -> ModelFileError {
+    ModelFileError(
+      .corrupt, path: path,
+      "\(what): zstd frame \(index) at byte \(frames[index].packed.lowerBound): \(reason)",
+      advice: ModelFileError.downloadAgain)
+  }
+
+  /// The frames from the one that holds the first byte of `range` to the one that holds the last.
+  private func frames(holding range: Range<Int>) -> Range<Int> {
+    guard !range.isEmpty else { return 0..<0 }
+    let first = firstFrame { $0.decoded.upperBound > range.lowerBound }
+    return first..<firstFrame { $0.decoded.lowerBound >= range.upperBound }
+  }
+
+  /// The first frame for which `holds`, which is false up to some frame and true from there on; binary search.
+  private func firstFrame(_ holds: (Frame) -> Bool) -> Int {
+    var (low, high) = (0, frames.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if holds(frames[middle]) { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+
+  /// Decodes all frames on all threads and hands them out in order, one call at a time; a batch is decoded while the
+  /// one before it is consumed.
+  ///
+  /// - Parameters:
+  ///   - name: what frame `index` belongs to, for messages.
+  ///   - consume: gets a frame's index and its decoded bytes; skippable frames are left out.
+  func forEachDecoded(
+    naming name: @Sendable (Int) -> String, _ consume: @Sendable (Int, ByteRegion) throws -> Void
+  ) throws {
+    var ready: [(Int, ByteRegion)] = []
+    var next = 0
+    repeat {
+      let batch = nextBatch(from: next)
+      next = batch.upperBound
+      let decoded = Locked([ByteRegion?](repeating: nil, count: batch.count))
+      let before = ready
+      try Parallel.forEachThrowing(batch.count + 1) { task in
+        guard task > 0 else { return try before.forEach { try consume($0.0, $0.1) } }
+        let index = batch.lowerBound + task - 1
+        guard !frames[index].decoded.isEmpty else { return }
+        let bytes = try decode(index, what: name(index))
+        decoded.withLock { $0[task - 1] = bytes }
+      }
+      ready = zip(batch, decoded.withLock { $0 }).compactMap { index, bytes in bytes.map { (index, $0) } }
+    } while next < frames.count || !ready.isEmpty
+  }
+
+  private func nextBatch(from start: Int) -> Range<Int> {
+    var (end, bytes) = (start, 0)
+    while end < frames.count, end - start < 4096, bytes < 4 * ArtifactFile.frameSize * Parallel.threadCount {
+      bytes += frames[end].decoded.count
+      end += 1
+    }
+    return start..<end
+  }
+
+  /// Memory that threads fill at different places.
+  private struct Target: @unchecked Sendable {
+    let bytes: UnsafeMutableRawBufferPointer
+  }
+}
+
+extension SeekableFile {
+  /// The manifest: a skippable frame of ours, which is the last frame before the seek table; nil when there is none.
+  ///
+  /// - Throws: ``ModelFileError`` when it is damaged.
+  func manifest() throws -> ArtifactManifest? {
+    guard let last = frames.indices.last, frames[last].decoded.isEmpty,
+      ArtifactManifest.isManifest(stored(last))
+    else { return nil }
+    return try ArtifactManifest(frame: stored(last), path: path)
+  }
+}

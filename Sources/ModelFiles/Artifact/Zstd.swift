@@ -1,0 +1,118 @@
+import CZstd
+import TensorCore
+
+/// The few calls of libzstd that artifacts need, with errors instead of codes.
+enum Zstd {
+  /// What libzstd says is wrong with a frame.
+  struct Failure: Error, CustomStringConvertible {
+    let description: String
+  }
+
+  /// The magic number of a compressed frame (RFC 8878 §3.1.1).
+  static let frameMagic: UInt32 = 0xFD2F_B528
+  /// The lowest magic number of a skippable frame; there are 16 (RFC 8878 §3.1.2).
+  static let skippableMagic: UInt32 = 0x184D_2A50
+  /// The most bytes that a block decodes to (RFC 8878 §3.1.1.2).
+  static let blockLimit = 128 << 10
+  /// The library's version: "1.5.4".
+  static var version: String { String(cString: ZSTD_versionString()) }
+
+  /// Whether `bytes` start with a compressed or skippable frame.
+  static func startsFrame(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    guard bytes.count >= 8 else { return false }
+    let magic = bytes.littleEndian32(at: 0)
+    return magic == frameMagic || magic & ~15 == skippableMagic
+  }
+
+  /// The length of the frame that `bytes` start with, by walking over its blocks.
+  static func frameLength(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> Int {
+    try checked(ZSTD_findFrameCompressedSize(bytes.baseAddress, bytes.count))
+  }
+
+  /// The decoded length that a frame's header states; nil when it states none or is damaged. 0 for skippable frames.
+  static func contentSize(_ frame: UnsafeRawBufferPointer) -> Int? {
+    // Unknown and error are the two highest values (zstd.h); neither fits an Int.
+    Int(exactly: ZSTD_getFrameContentSize(frame.baseAddress, frame.count))
+  }
+
+  /// The most bytes that a valid frame of `packed` bytes can decode to: a block takes at least 4 bytes.
+  static func mostBytes(from packed: Int) -> Int {
+    let (bytes, overflow) = (packed / 4 + 1).multipliedReportingOverflow(by: blockLimit)
+    return overflow ? Int.max : bytes
+  }
+
+  /// Decodes one frame that has to fill `target`.
+  static func decode(_ frame: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer)
+    throws(Failure)
+  {
+    guard try frameLength(frame) == frame.count else {
+      throw Failure(description: "the frame's length is wrong")
+    }
+    guard contentSize(frame) == target.count else {
+      throw Failure(description: "the frame's header states another decoded size")
+    }
+    let count = try checked(ZSTD_decompress(target.baseAddress, target.count, frame.baseAddress, frame.count))
+    guard count == target.count else {
+      throw Failure(description: "\(count) bytes instead of \(target.count)")
+    }
+  }
+
+  fileprivate static func checked(_ result: Int) throws(Failure) -> Int {
+    guard ZSTD_isError(result) == 0 else {
+      throw Failure(description: String(cString: ZSTD_getErrorName(result)))
+    }
+    return result
+  }
+}
+
+/// Compresses frames at one level, on any number of threads: each call borrows a context from a pool.
+final class ZstdCompressor: Sendable {
+  private let level: Int
+  private let idle = Locked<[Context]>([])
+
+  /// A compressor of `level`, 1 to 22.
+  init(level: Int) { self.level = level }
+
+  /// One frame that holds `source`, with its size and checksum. The same bytes give the same frame.
+  func frame(of source: UnsafeRawBufferPointer) throws -> [UInt8] {
+    let context = try idle.withLock { $0.popLast() } ?? Context(level: level)
+    defer { idle.withLock { $0.append(context) } }
+    return try context.frame(of: source)
+  }
+
+  private final class Context: @unchecked Sendable {  // one thread at a time has it
+    private let handle: OpaquePointer
+
+    init(level: Int) throws {
+      guard let handle = ZSTD_createCCtx() else { throw Zstd.Failure(description: "out of memory") }
+      self.handle = handle
+      _ = try Zstd.checked(ZSTD_CCtx_setParameter(handle, ZSTD_c_compressionLevel, Int32(level)))
+      _ = try Zstd.checked(ZSTD_CCtx_setParameter(handle, ZSTD_c_checksumFlag, 1))
+    }
+
+    deinit { ZSTD_freeCCtx(handle) }
+
+    func frame(of source: UnsafeRawBufferPointer) throws -> [UInt8] {
+      let bound = ZSTD_compressBound(source.count)
+      return try [UInt8](unsafeUninitializedCapacity: bound) { target, count in
+        count = try Zstd.checked(
+          ZSTD_compress2(handle, target.baseAddress, bound, source.baseAddress, source.count))
+      }
+    }
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// The number at `offset`, which need not be aligned.
+  ///
+  /// - Precondition: four bytes are there.
+  func littleEndian32(at offset: Int) -> UInt32 {
+    UInt32(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+  }
+}
+
+extension [UInt8] {
+  mutating func append(littleEndian value: UInt32) {
+    for shift in stride(from: 0, to: 32, by: 8) { append(UInt8(truncatingIfNeeded: value >> shift)) }
+  }
+}
