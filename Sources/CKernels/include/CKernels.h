@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "ck_decode.h"
+#include "ck_encode.h"
 #include "ck_matmul.h"
 #include "ck_vector.h"
 

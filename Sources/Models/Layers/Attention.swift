@@ -44,14 +44,14 @@ package struct Attention: Sendable {
       let start = tile * Self.tile
       let size = min(Self.tile, tokens - start)
       let place = (offset + start) * width + head * group * headLength
-      VectorMath.attention(
-        VectorMath.AttentionTile(
-          queries: queries.base + place, output: output.base + place, tokenStride: width,
+      Kernels.attention(
+        AttentionTile(
+          queries: queries.base + place, queryStride: width, queryCount: size * group, group: group,
           keys: keys.base.base + keys.offset + head * keys.headStride,
-          values: values.base.base + values.offset + head * values.headStride,
-          keyStride: keys.tokenStride, tokens: size, group: group, headLength: headLength,
-          count: isCausal ? first + start + size : count, first: first + start, window: window,
-          isCausal: isCausal))
+          values: values.base.base + values.offset + head * values.headStride, cacheStride: keys.tokenStride,
+          keyCount: isCausal ? first + start + size : count, headSize: headLength,
+          firstPosition: first + start, isCausal: isCausal, window: window,
+          scale: 1 / Float(headLength).squareRoot(), results: output.base + place, resultStride: width))
     }
   }
 }

@@ -14,7 +14,8 @@ package struct BertModel: EncoderModel {
     }
 
     func apply(_ x: UnsafeMutablePointer<Float>, epsilon: Float) {
-      VectorMath.layerNorm(x, weight: weight.values, bias: bias.values, epsilon: epsilon, into: x)
+      Kernels.layerNorm(
+        x, weight: weight.values, bias: bias.values, epsilon: epsilon, into: x, count: weight.values.count)
     }
   }
 
@@ -139,8 +140,8 @@ extension BertModel {
       let (row, scratch) = (work.hidden.base + place * width, work.update.base + place * width)
       words.decodeRow(batch.tokens[place], into: row)
       positions.decodeRow(batch.positions[place], into: scratch)
-      VectorMath.add(scratch, to: row, count: width)
-      VectorMath.add(type.base, to: row, count: width)
+      Kernels.add(scratch, to: row, count: width)
+      Kernels.add(type.base, to: row, count: width)
       norm.apply(row, epsilon: configuration.normEpsilon)
     }
   }
@@ -171,9 +172,9 @@ extension BertModel {
     Parallel.forEach(tokens) { token in
       let row = work.inner.base + token * inner
       switch configuration.activation {
-      case .gelu: VectorMath.gelu(row, count: inner)
-      case .geluTanh: VectorMath.geluTanh(row, count: inner)
-      case .relu: VectorMath.relu(row, count: inner)
+      case .gelu: Kernels.gelu(row, count: inner)
+      case .geluTanh: Kernels.geluTanh(row, count: inner)
+      case .relu: Kernels.relu(row, count: inner)
       }
     }
     block.down.apply(work.inner, tokens: tokens, into: work.update)
@@ -184,7 +185,7 @@ extension BertModel {
     let width = configuration.hiddenSize
     Parallel.forEach(tokens) { token in
       let row = work.hidden.base + token * width
-      VectorMath.add(update.base + token * width, to: row, count: width)
+      Kernels.add(update.base + token * width, to: row, count: width)
       norm.apply(row, epsilon: configuration.normEpsilon)
     }
   }

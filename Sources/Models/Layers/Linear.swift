@@ -27,7 +27,7 @@ package struct Linear: Sendable {
     guard let bias else { return }
     let outputs = outputs
     Parallel.forEach(tokens) { token in
-      VectorMath.add(bias.values, to: y.base + token * outputs)
+      Kernels.add(bias.values, to: y.base + token * outputs, count: outputs)
     }
   }
 }

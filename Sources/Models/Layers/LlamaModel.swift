@@ -102,9 +102,9 @@ package struct LlamaModel: LanguageModel {
   private func project(_ range: Range<Int>, work: Workspace, into target: UnsafeMutablePointer<Float>) {
     let width = configuration.hiddenSize
     Parallel.forEach(range.count) { place in
-      VectorMath.rmsNorm(
+      Kernels.rmsNorm(
         work.hidden.base + (range.lowerBound + place) * width, weight: norm.values,
-        epsilon: configuration.normEpsilon, into: work.normed.base + place * width)
+        epsilon: configuration.normEpsilon, into: work.normed.base + place * width, count: width)
     }
     output.multiply(work.normed.base, tokens: range.count, into: target)
   }
@@ -150,9 +150,9 @@ extension LlamaModel {
   private func normalize(_ work: Workspace, _ norm: FloatVector, tokens: Int) {
     let width = configuration.hiddenSize
     Parallel.forEach(tokens) { token in
-      VectorMath.rmsNorm(
+      Kernels.rmsNorm(
         work.hidden.base + token * width, weight: norm.values, epsilon: configuration.normEpsilon,
-        into: work.normed.base + token * width)
+        into: work.normed.base + token * width, count: width)
     }
   }
 
@@ -189,7 +189,8 @@ extension LlamaModel {
     guard let norm else { return }
     for head in 0..<heads {
       let row = x + head * configuration.headLength
-      VectorMath.rmsNorm(row, weight: norm.values, epsilon: configuration.normEpsilon, into: row)
+      Kernels.rmsNorm(
+        row, weight: norm.values, epsilon: configuration.normEpsilon, into: row, count: configuration.headLength)
     }
   }
 
@@ -199,7 +200,7 @@ extension LlamaModel {
     block.up.apply(work.normed, tokens: tokens, into: work.up)
     let inner = configuration.intermediateSize
     Parallel.forEach(tokens) { token in
-      VectorMath.siluMultiply(work.gate.base + token * inner, work.up.base + token * inner, count: inner)
+      Kernels.siluMultiply(work.gate.base + token * inner, up: work.up.base + token * inner, count: inner)
     }
     block.down.apply(work.gate, tokens: tokens, into: work.update)
     addUpdate(work, tokens: tokens)
@@ -208,7 +209,7 @@ extension LlamaModel {
   private func addUpdate(_ work: Workspace, tokens: Int) {
     let width = configuration.hiddenSize
     Parallel.forEach(tokens) { token in
-      VectorMath.add(work.update.base + token * width, to: work.hidden.base + token * width, count: width)
+      Kernels.add(work.update.base + token * width, to: work.hidden.base + token * width, count: width)
     }
   }
 }

@@ -29,7 +29,7 @@ package struct RotaryTable: Sendable {
   package func rotate(_ x: UnsafeMutablePointer<Float>, token: Int, heads: Int) {
     let (cosine, sine) = (cosines.base + token * half, sines.base + token * half)
     for head in 0..<heads {
-      VectorMath.rotateHalves(x + head * 2 * half, cosine: cosine, sine: sine, half: half)
+      Kernels.rotateHalves(x + head * 2 * half, cosine: cosine, sine: sine, half: half)
     }
   }
 }

@@ -1,0 +1,19 @@
+import CKernels
+import TensorCore
+
+/// 32 weights in 18 bytes: a half-precision scale and 4-bit codes, x = d·(q − 8).
+struct Q4_0: WeightCodec {
+  var format: TensorFormat { .q4_0 }
+
+  func encode(
+    _ row: UnsafeBufferPointer<Float>, importance: UnsafeBufferPointer<Float>?,
+    into bytes: UnsafeMutableRawBufferPointer
+  ) {
+    encodeBlocks(row, importance, into: bytes, as: format) { block in
+      var d: UInt16 = 0
+      ck_fit_line(block.x, block.importance, -8, 7, block.codes, &d)
+      block.store(d, at: 0)
+      block.storeNibbles(at: 2)
+    }
+  }
+}

@@ -1,0 +1,61 @@
+import TensorCore
+
+/// Encodes the rows of one tensor on all threads; everything that can be refused is refused before it starts.
+struct RowEncoder: Sendable {
+  let codec: any WeightCodec
+  let rows: Int
+  let columns: Int
+  let bytesPerRow: Int
+  let byteCount: Int
+  let importance: [Float]?
+
+  init(format: TensorFormat, rows: Int, columns: Int, importance: [Float]?) throws(CodingError) {
+    guard let codec = CodecList.codec(for: format) else { throw .notWeights(format) }
+    guard codec.canEncode else { throw .notEncodable(format) }
+    (bytesPerRow, byteCount) = try byteCounts(format, rows: rows, columns: columns)
+    if let importance {
+      guard importance.count == columns else {
+        throw .importanceCount(expected: columns, actual: importance.count)
+      }
+      if let column = importance.firstIndex(where: { !($0 >= 0 && $0.isFinite) }) {
+        throw .importanceValue(column: column, value: importance[column])
+      }
+    }
+    self.codec = codec
+    self.rows = rows
+    self.columns = columns
+    self.importance = importance
+  }
+
+  /// Encodes all rows; `source` calls back with the floats of the rows it is asked for.
+  func encodeAll(
+    from source: @Sendable (Range<Int>, (UnsafeBufferPointer<Float>) throws -> Void) throws -> Void
+  ) throws -> ByteRegion {
+    let pieces = RowPieces(rows: rows, columns: columns)
+    return try ByteRegion(count: byteCount) { bytes in
+      let target = SharedTarget(base: bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
+      try Parallel.forEachThrowing(pieces.count) { piece in
+        let range = pieces.range(piece)
+        try source(range) { values in try encode(values, rows: range, into: target) }
+      }
+    }
+  }
+
+  private func encode(
+    _ values: UnsafeBufferPointer<Float>, rows range: Range<Int>, into target: SharedTarget<UInt8>
+  ) throws(CodingError) {
+    if codec.format.isQuantized, let bad = firstNonFinite(in: values) {
+      throw .nonFinite(
+        row: range.lowerBound + bad / columns, column: bad % columns, value: values[bad])
+    }
+    for (index, row) in range.enumerated() {
+      let weights = UnsafeBufferPointer(rebasing: values[index * columns..<(index + 1) * columns])
+      let bytes = UnsafeMutableRawBufferPointer(target[row * bytesPerRow..<(row + 1) * bytesPerRow])
+      if let importance {
+        importance.withUnsafeBufferPointer { codec.encode(weights, importance: $0, into: bytes) }
+      } else {
+        codec.encode(weights, importance: nil, into: bytes)
+      }
+    }
+  }
+}
