@@ -54,7 +54,7 @@ let package = Package(
     .target(
       name: "Evaluation",
       dependencies: [
-        "CKernels", "TensorCore", "ModelFiles", "Models", .product(name: "Crypto", package: "swift-crypto"),
+        "TensorCore", "ModelFiles", "Models", .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: settings),
     .target(

@@ -120,6 +120,9 @@ float ck_absolute_maximum(const float *x, size_t count) { return table()->absolu
 int ck_all_finite(const float *x, size_t count) { return table()->all_finite(x, count); }
 size_t ck_argmax(const float *x, size_t count) { return table()->argmax(x, count); }
 double ck_log_sum_exp(const float *x, size_t count) { return table()->log_sum_exp(x, count); }
+double ck_log_divergence(const float *x, double x_log, const float *y, double y_log, size_t count) {
+  return table()->log_divergence(x, x_log, y, y_log, count);
+}
 
 void ck_rms_norm(const float *x, const float *weight, float epsilon, float *out, size_t count) {
   table()->rms_norm(x, weight, epsilon, out, count);

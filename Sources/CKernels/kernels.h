@@ -25,6 +25,7 @@ typedef struct {
   int (*all_finite)(const float *, size_t);
   size_t (*argmax)(const float *, size_t);
   double (*log_sum_exp)(const float *, size_t);
+  double (*log_divergence)(const float *, double, const float *, double, size_t);
   void (*rms_norm)(const float *, const float *, float, float *, size_t);
   void (*layer_norm)(const float *, const float *, const float *, float, float *, size_t);
   void (*softmax)(float *, size_t);

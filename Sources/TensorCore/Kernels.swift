@@ -67,6 +67,19 @@ public enum Kernels {
   /// log Σ exp x, summed in double precision; −∞ for none.
   public static func logSumExp(_ x: UnsafePointer<Float>, count: Int) -> Double { ck_log_sum_exp(x, count) }
 
+  /// The KL divergence Σ p·(log p − log q) of the distributions whose logits are `x` and `y`, in double precision;
+  /// exactly 0 for equal ones.
+  ///
+  /// - Parameters:
+  ///   - xLog: ``logSumExp(_:count:)`` of `x`.
+  ///   - yLog: the same of `y`.
+  /// - Precondition: all values are finite.
+  public static func logDivergence(
+    _ x: UnsafePointer<Float>, xLog: Double, _ y: UnsafePointer<Float>, yLog: Double, count: Int
+  ) -> Double {
+    ck_log_divergence(x, xLog, y, yLog, count)
+  }
+
   // MARK: Norms
 
   /// result = x / √(mean(x²) + epsilon) · weight; `result` may be `x`.

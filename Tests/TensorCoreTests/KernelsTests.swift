@@ -76,6 +76,11 @@ import Testing
         let expected = n == 0 ? -Double.infinity : log(direct)
         let found = Kernels.logSumExp(x, count: n)
         #expect(found == expected || abs(found - expected) < 1e-12)
+        let (xLog, yLog) = (Kernels.logSumExp(x, count: n), Kernels.logSumExp(y, count: n))
+        let terms = zip(x, y).map { exp(Double($0) - xLog) * ((Double($0) - xLog) - (Double($1) - yLog)) }
+        let divergence = Kernels.logDivergence(x, xLog: xLog, y, yLog: yLog, count: n)
+        #expect(abs(divergence - terms.reduce(0, +)) < 1e-12)
+        #expect(Kernels.logDivergence(x, xLog: xLog, x, yLog: xLog, count: n) == 0)
       }
     }
   }

@@ -70,3 +70,20 @@ static double CK(log_sum_exp)(const float *x, size_t count) {
   sums += CK(exp_wide)(CK(widen)(rest) - (double)most);
   return (double)most + log(CK(sum16d)(sums));
 }
+
+static double CK(log_divergence)(const float *x, double x_log, const float *y, double y_log, size_t count) {
+  CK(d16v) sums = {0};
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    CK(d16v) p = CK(widen)(CK(load)(x + i)) - x_log;
+    CK(d16v) q = CK(widen)(CK(load)(y + i)) - y_log;
+    sums += CK(exp_wide)(p) * (p - q);
+  }
+  if (i < count) {
+    // Beyond the end p is so small that its weight is 0.
+    CK(d16v) p = CK(widen)(CK(load_part)(x + i, count - i, -3e38f)) - x_log;
+    CK(d16v) q = CK(widen)(CK(load_part)(y + i, count - i, 0)) - y_log;
+    sums += CK(exp_wide)(p) * (p - q);
+  }
+  return CK(sum16d)(sums);
+}

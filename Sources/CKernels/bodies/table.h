@@ -15,6 +15,7 @@ const ck_kernels CK(ck_kernels) = {
   .all_finite = CK(all_finite),
   .argmax = CK(argmax),
   .log_sum_exp = CK(log_sum_exp),
+  .log_divergence = CK(log_divergence),
   .rms_norm = CK(rms_norm),
   .layer_norm = CK(layer_norm),
   .softmax = CK(softmax),

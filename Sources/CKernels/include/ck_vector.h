@@ -25,6 +25,9 @@ int ck_all_finite(const float *x, size_t count);
 size_t ck_argmax(const float *x, size_t count);
 // log Σ exp x in double precision; −∞ for none.
 double ck_log_sum_exp(const float *x, size_t count);
+// KL divergence Σ p·(log p − log q) in double precision, with log p = x − x_log and log q = y − y_log, where
+// x_log and y_log are ck_log_sum_exp of x and y. Exactly 0 for equal x and y. All values are finite.
+double ck_log_divergence(const float *x, double x_log, const float *y, double y_log, size_t count);
 
 // out = x / sqrt(mean(x²) + epsilon) · weight; out may be x.
 void ck_rms_norm(const float *x, const float *weight, float epsilon, float *out, size_t count);

@@ -1,4 +1,4 @@
-import CKernels
+import TensorCore
 #if canImport(Glibc)
   import Glibc
 #else
@@ -40,7 +40,7 @@ public struct Machine: Sendable, Equatable {
     let governor = SystemFile.contents("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return Machine(
       processor: Machine.processorName(information), processors: max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))),
-      instructionSet: String(cString: ck_instruction_set()),
+      instructionSet: Kernels.instructionSet,
       memory: SystemFile.kilobytes("MemTotal", in: SystemFile.contents("/proc/meminfo") ?? ""),
       governor: governor.map { $0.filter { !$0.isWhitespace } }, system: systemName())
   }

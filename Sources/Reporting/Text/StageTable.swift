@@ -6,9 +6,9 @@ public struct StageTable: Sendable {
   /// A table of `stages`.
   public init(_ stages: [StageReport]) { self.stages = stages }
 
-  /// The text, ending in a line break: one table where it fits `width` characters, else one for each group of figures
-  /// (size, quality, speed), and those cut into narrower ones where even that is too wide. Nothing is left out but
-  /// columns that no stage has a figure for.
+  /// The text, ending in a line break: one table where it fits `width` characters, else as few as possible below one
+  /// another, cut between size, quality and speed where that takes no more. Nothing is left out but columns that no
+  /// stage has a figure for.
   public func text(width: Int = 100) -> String {
     let columns = StageColumn.all.filter { column in stages.contains { column.cell($0) != nil } }
     var lines: [String] = []
@@ -20,35 +20,28 @@ public struct StageTable: Sendable {
     return lines.joined(separator: "\n") + "\n"
   }
 
+  /// The columns of each table: as few tables as possible, and among those one for each group if that is as few.
   private func split(_ columns: [StageColumn], width: Int) -> [[StageColumn]] {
-    guard table(columns).width > width else { return [columns] }
+    let filled = fill(columns.map { [$0] }, width: width)
     let groups = [StageColumn.Group.size, .quality, .speed].map { group in
       columns.filter { $0.group == group }
     }
-    var parts: [[StageColumn]] = []
-    for group in groups where !group.isEmpty {
-      // Neighbouring groups share a table while they fit; a group that does not fit alone is cut column by column.
-      if let last = parts.last, table(last + group).width <= width {
-        parts[parts.count - 1] += group
-      } else if table(group).width <= width {
-        parts.append(group)
-      } else {
-        parts += cut(group, width: width)
-      }
-    }
-    return parts
+    let grouped = fill(groups.filter { !$0.isEmpty }, width: width)
+    let fits = grouped.allSatisfy { table($0).width <= width }
+    return fits && grouped.count <= filled.count ? grouped : filled
   }
 
-  private func cut(_ columns: [StageColumn], width: Int) -> [[StageColumn]] {
-    var parts: [[StageColumn]] = []
-    for column in columns {
-      if let last = parts.last, table(last + [column]).width <= width {
-        parts[parts.count - 1].append(column)
+  /// Tables that take parts, in order, while they fit.
+  private func fill(_ parts: [[StageColumn]], width: Int) -> [[StageColumn]] {
+    var tables: [[StageColumn]] = []
+    for part in parts {
+      if let last = tables.last, table(last + part).width <= width {
+        tables[tables.count - 1] += part
       } else {
-        parts.append([column])
+        tables.append(part)
       }
     }
-    return parts
+    return tables
   }
 
   private func table(_ columns: [StageColumn]) -> TextTable {
