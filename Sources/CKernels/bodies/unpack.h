@@ -148,19 +148,29 @@ CK_INLINE void CK(scales_k4)(const uint8_t *packed, float d, float dmin, float *
   CK(store_8)(m, CK(bytes_8)(w[1] & 0x3f3f3f3f, minimum_high) * -dmin);
 }
 
-CK_INLINE void CK(unpack_q2_k)(const uint8_t *bytes, uint8_t *restrict u, float *s, float *m) {
+CK_INLINE CK(u32v) CK(load_32)(const uint8_t *b) {
+  CK(u32v) v;
+  __builtin_memcpy(&v, b, 32);
+  return v;
+}
+
+CK_INLINE void CK(store_32)(uint8_t *u, CK(u32v) v) { __builtin_memcpy(u, &v, 32); }
+
+CK_INLINE void CK(unpack_q2_k)(const uint8_t *bytes, uint8_t *u, float *s, float *m) {
   const ck_q2_k *b = (const ck_q2_k *)bytes;
-  float d = CK(half)(&b->d), dmin = CK(half)(&b->dmin);
-  for (int j = 0; j < 16; j++) s[j] = d * (float)(b->scales[j] & 15);
-  for (int j = 0; j < 16; j++) m[j] = -dmin * (float)(b->scales[j] >> 4);
+  CK(u16b) packed;
+  __builtin_memcpy(&packed, b->scales, 16);
+  CK(store)(s, __builtin_convertvector(packed & 15, CK(f16v)) * CK(half)(&b->d));
+  CK(store)(m, __builtin_convertvector(packed >> 4, CK(f16v)) * -CK(half)(&b->dmin));
+#pragma clang loop unroll(full)
   for (int h = 0; h < 2; h++) {
-    for (int k = 0; k < 4; k++) {
-      for (int l = 0; l < 32; l++) u[128 * h + 32 * k + l] = (b->qs[32 * h + l] >> (2 * k)) & 3;
-    }
+    CK(u32v) q = CK(load_32)(b->qs + 32 * h);
+#pragma clang loop unroll(full)
+    for (int k = 0; k < 4; k++) CK(store_32)(u + 128 * h + 32 * k, (q >> (2 * k)) & 3);
   }
 }
 
-CK_INLINE void CK(unpack_q3_k)(const uint8_t *bytes, uint8_t *restrict u, float *s, float *m) {
+CK_INLINE void CK(unpack_q3_k)(const uint8_t *bytes, uint8_t *u, float *s, float *m) {
   const ck_q3_k *b = (const ck_q3_k *)bytes;
   float d = CK(half)(&b->d);
   uint32_t w[3];
@@ -175,12 +185,14 @@ CK_INLINE void CK(unpack_q3_k)(const uint8_t *bytes, uint8_t *restrict u, float 
   CK(store_8)(s + 8, high);
   CK(store_8)(m, low * -4);
   CK(store_8)(m + 8, high * -4);
+  CK(u32v) mask = CK(load_32)(b->hmask);
+#pragma clang loop unroll(full)
   for (int h = 0; h < 2; h++) {
+    CK(u32v) q = CK(load_32)(b->qs + 32 * h);
+#pragma clang loop unroll(full)
     for (int k = 0; k < 4; k++) {
-      for (int l = 0; l < 32; l++) {
-        u[128 * h + 32 * k + l] =
-          (uint8_t)(((b->qs[32 * h + l] >> (2 * k)) & 3) | ((b->hmask[l] >> (4 * h + k)) & 1) << 2);
-      }
+      CK(u32v) third = ((mask >> (4 * h + k)) & 1) << 2;
+      CK(store_32)(u + 128 * h + 32 * k, ((q >> (2 * k)) & 3) | third);
     }
   }
 }
@@ -191,42 +203,46 @@ CK_INLINE void CK(unpack_q4_k)(const uint8_t *bytes, uint8_t *restrict u, float 
   for (int k = 0; k < 4; k++) CK(nibbles_64)(b->qs + 32 * k, u + 64 * k);
 }
 
-CK_INLINE void CK(unpack_q5_k)(const uint8_t *bytes, uint8_t *restrict u, float *s, float *m) {
+CK_INLINE void CK(unpack_q5_k)(const uint8_t *bytes, uint8_t *u, float *s, float *m) {
   const ck_q5_k *b = (const ck_q5_k *)bytes;
   CK(scales_k4)(b->scales, CK(half)(&b->d), CK(half)(&b->dmin), s, m);
+  CK(u32v) high = CK(load_32)(b->qh);
+#pragma clang loop unroll(full)
   for (int k = 0; k < 4; k++) {
-    for (int l = 0; l < 32; l++) {
-      u[64 * k + l] = (uint8_t)((b->qs[32 * k + l] & 15) | ((b->qh[l] >> (2 * k)) & 1) << 4);
-      u[64 * k + 32 + l] = (uint8_t)((b->qs[32 * k + l] >> 4) | ((b->qh[l] >> (2 * k + 1)) & 1) << 4);
-    }
+    CK(u32v) q = CK(load_32)(b->qs + 32 * k);
+    CK(store_32)(u + 64 * k, (q & 15) | ((high >> (2 * k)) & 1) << 4);
+    CK(store_32)(u + 64 * k + 32, (q >> 4) | ((high >> (2 * k + 1)) & 1) << 4);
   }
 }
 
-CK_INLINE void CK(unpack_q6_k)(const uint8_t *bytes, uint8_t *restrict u, float *s, float *m) {
+CK_INLINE void CK(unpack_q6_k)(const uint8_t *bytes, uint8_t *u, float *s, float *m) {
   const ck_q6_k *b = (const ck_q6_k *)bytes;
-  float d = CK(half)(&b->d);
-  for (int j = 0; j < 16; j++) s[j] = d * (float)b->scales[j];
-  for (int j = 0; j < 16; j++) m[j] = -32 * s[j];
+  CK(b16v) packed;
+  __builtin_memcpy(&packed, b->scales, 16);
+  CK(f16v) scales = __builtin_convertvector(packed, CK(f16v)) * CK(half)(&b->d);
+  CK(store)(s, scales);
+  CK(store)(m, scales * -32);
+#pragma clang loop unroll(full)
   for (int h = 0; h < 2; h++) {
-    const uint8_t *low = b->ql + 64 * h, *high = b->qh + 32 * h;
-    for (int k = 0; k < 2; k++) {
-      uint8_t *v = u + 128 * h + 32 * k;
-      for (int l = 0; l < 32; l++) {
-        v[l] = (uint8_t)((low[32 * k + l] & 15) | ((high[l] >> (2 * k)) & 3) << 4);
-        v[l + 64] = (uint8_t)((low[32 * k + l] >> 4) | ((high[l] >> (2 * k + 4)) & 3) << 4);
-      }
-    }
+    CK(u32v) even = CK(load_32)(b->ql + 64 * h), odd = CK(load_32)(b->ql + 64 * h + 32);
+    CK(u32v) high = CK(load_32)(b->qh + 32 * h);
+    CK(store_32)(u + 128 * h, (even & 15) | ((high & 3) << 4));
+    CK(store_32)(u + 128 * h + 32, (odd & 15) | ((high << 2) & 0x30));
+    CK(store_32)(u + 128 * h + 64, (even >> 4) | (high & 0x30));
+    CK(store_32)(u + 128 * h + 96, (odd >> 4) | ((high >> 2) & 0x30));
   }
 }
 
 CK_INLINE void CK(unpack_iq4_xs)(const uint8_t *bytes, uint8_t *restrict u, float *s, float *m) {
   const ck_iq4_xs *b = (const ck_iq4_xs *)bytes;
-  float d = CK(half)(&b->d);
-  uint32_t high = b->scales_h;
+  const CK(i8v) shifts = {0, 4, 8, 12, 16, 20, 24, 28};
+  uint32_t low;
+  __builtin_memcpy(&low, b->scales_l, 4);
+  CK(i8v) codes = (((CK(i8v)){0} + (int32_t)low) >> shifts) & 15;
+  codes |= ((((CK(i8v)){0} + (int32_t)b->scales_h) >> (shifts / 2)) & 3) << 4;
+  CK(store_8)(s, __builtin_convertvector(codes - 32, CK(f8v)) * CK(half)(&b->d));
+  CK(store_8)(m, (CK(f8v)){0});
   for (int j = 0; j < 8; j++) {
-    uint32_t low = (b->scales_l[j / 2] >> (4 * (j % 2))) & 15;
-    s[j] = d * (float)((int)(low | ((high >> (2 * j)) & 3) << 4) - 32);
-    m[j] = 0;
     CK(nibbles_32)(b->qs + 16 * j, u + 32 * j);
     CK(lookup)(u + 32 * j);
   }
