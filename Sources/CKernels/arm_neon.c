@@ -23,6 +23,12 @@ CK_INLINE float CK(half)(const void *bytes) {
   return ck_half_to_float(bits);
 }
 
+CK_INLINE CK(f8v) CK(half_8)(CK(u8h) bits) {
+  CK(f8v) v;
+  for (int i = 0; i < 8; i++) v[i] = ck_half_to_float(bits[i]);
+  return v;
+}
+
 CK_INLINE CK(f16v) CK(half_16)(const void *bytes) {
   float out[16];
   for (int i = 0; i < 16; i++) out[i] = CK(half)((const uint8_t *)bytes + 2 * i);
@@ -33,6 +39,16 @@ CK_INLINE float CK(half)(const void *bytes) {
   __fp16 value;
   __builtin_memcpy(&value, bytes, 2);
   return (float)value;
+}
+
+CK_INLINE CK(f8v) CK(half_8)(CK(u8h) bits) {
+  float16x8_t halves;
+  __builtin_memcpy(&halves, &bits, 16);
+  float32x4_t low = vcvt_f32_f16(vget_low_f16(halves)), high = vcvt_f32_f16(vget_high_f16(halves));
+  CK(f8v) v;
+  __builtin_memcpy(&v, &low, 16);
+  __builtin_memcpy((char *)&v + 16, &high, 16);
+  return v;
 }
 
 CK_INLINE CK(f16v) CK(half_16)(const void *bytes) {

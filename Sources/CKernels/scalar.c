@@ -14,6 +14,12 @@ CK_INLINE float CK(half)(const void *bytes) {
   return ck_half_to_float(bits);
 }
 
+CK_INLINE CK(f8v) CK(half_8)(CK(u8h) bits) {
+  CK(f8v) v;
+  for (int i = 0; i < 8; i++) v[i] = ck_half_to_float(bits[i]);
+  return v;
+}
+
 CK_INLINE CK(f16v) CK(half_16)(const void *bytes) {
   float out[16];
   for (int i = 0; i < 16; i++) out[i] = CK(half)((const uint8_t *)bytes + 2 * i);

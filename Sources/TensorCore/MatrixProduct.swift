@@ -13,7 +13,9 @@ struct MatrixProduct: @unchecked Sendable {
   private let formatID: Int32
 
   /// Below this number of multiplications, waking other threads costs more than it saves.
-  private static let serialLimit = 64 * 1024
+  private static let serialLimit = 256 * 1024
+  /// Multiplications of a piece when few tokens make the product a matter of memory speed.
+  private static let decodeWork = 64 * 1024
   /// From this number of tokens on, float weights are worth handing to OpenBLAS.
   private static let panelTokens = 4
 
@@ -98,8 +100,7 @@ struct MatrixProduct: @unchecked Sendable {
 
   private func row(_ index: Int) -> UnsafeRawPointer { weights.bytes.base + index * weights.rowBytes }
 
-  /// Rows of a piece when few tokens make the product a matter of memory speed.
-  private var decodePiece: Int { max(8, Self.serialLimit / weights.columns) }
+  private var decodePiece: Int { max(8, Self.decodeWork / weights.columns) }
 
   /// Rows of a piece in batches: about sixteen pieces a matrix, so that threads end together.
   private func batchPiece(multiple: Int, most: Int) -> Int {

@@ -20,26 +20,22 @@ static void CK(quantize_activations)(const float *x, size_t columns, void *recor
   float *d = (float *)r.d, *sums32 = (float *)r.sums32, *sums16 = (float *)r.sums16;
   for (size_t b = 0; b < columns / 32; b++, x += 32, codes += 32) {
     CK(f16v) low = CK(load)(x), high = CK(load)(x + 16);
-    CK(f16v) large = __builtin_elementwise_max(
-      __builtin_elementwise_abs(low), __builtin_elementwise_abs(high));
-    CK(f16v) zeros = low * 0 + high * 0;  // NaN where a number is not finite
-    float most = 0, poison = CK(sum16)(zeros);
-    for (int i = 0; i < 16; i++) most = large[i] > most ? large[i] : most;
-    float scale = most / 127;
-    // 1 / scale overflows for the smallest subnormals: such a block counts as zero.
-    float inverse = most > 0x1p-120f ? 127 / most : 0;
-    if (inverse == 0) scale = 0;
-    if (poison != 0) scale = poison;  // a NaN must not turn into a plausible result
+    // The largest |x| as bits, so that NaN counts as the largest of all.
+    CK(i16v) sizes = __builtin_elementwise_max((CK(i16v))low & 0x7fffffff, (CK(i16v))high & 0x7fffffff);
+    int32_t bits = __builtin_reduce_max(sizes);
+    float most;
+    __builtin_memcpy(&most, &bits, 4);
+    // 127 / most overflows for the smallest numbers: such a block counts as zero.
+    int vanishes = most <= 0x1p-120f;
+    float scale = vanishes ? 0 : most / 127, inverse = vanishes ? 0 : 127 / most;
+    if (bits >= 0x7f800000) scale = __builtin_nanf("");  // must not turn into a plausible result
     // Adding 1.5·2²³ rounds to nearest even and leaves the integer in the low bits.
     CK(i16v) i = (CK(i16v))(low * inverse + 0x1.8p23f) - 0x4b400000;
     CK(i16v) j = (CK(i16v))(high * inverse + 0x1.8p23f) - 0x4b400000;
-    int32_t sum_low = 0, sum_high = 0;
-    for (int k = 0; k < 16; k++) {
-      codes[k] = (int8_t)i[k];
-      codes[k + 16] = (int8_t)j[k];
-      sum_low += i[k];
-      sum_high += j[k];
-    }
+    CK(b16v) first = __builtin_convertvector(i, CK(b16v)), second = __builtin_convertvector(j, CK(b16v));
+    __builtin_memcpy(codes, &first, 16);
+    __builtin_memcpy(codes + 16, &second, 16);
+    int32_t sum_low = __builtin_reduce_add(i), sum_high = __builtin_reduce_add(j);
     d[b] = scale;
     sums32[b] = scale * (float)(sum_low + sum_high);
     sums16[2 * b] = scale * (float)sum_low;
@@ -47,45 +43,73 @@ static void CK(quantize_activations)(const float *x, size_t columns, void *recor
   }
 }
 
-// One row times one token. Lane l of the sum collects the codes 4l .. 4l + 3 of every block; the offsets have a
-// sum of their own.
+CK_INLINE CK(i8v) CK(dot_codes)(const int kind, const uint8_t *u, const int8_t *a) {
+  return kind == CK_KIND_WIDE ? CK(dot_signed)((const int8_t *)u, a) : CK(dot_unsigned)(u, a);
+}
+
+// Adds 256 unpacked weights times activations from block `b` on. Four sums take turns, which hides the latency
+// of adding; lane l of all of them collects the codes 4l .. 4l + 3 of each block.
+CK_INLINE void CK(add_256)(const int kind, const int group, const uint8_t *u, const float *s, const float *m,
+                           CK(record) a, size_t b, CK(f8v) *sum) {
+  typedef uint64_t pairs __attribute__((vector_size(32)));
+  float steps[16] __attribute__((aligned(64)));
+  CK(f8v) d, v;
+  __builtin_memcpy(&d, a.d + b, 32);
+  if (group == 32) {
+    __builtin_memcpy(&v, s, 32);
+    v *= d;
+    __builtin_memcpy(steps, &v, 32);
+  } else {
+    CK(f16v) twice = __builtin_shufflevector(d, d, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    CK(store)(steps, CK(load)(s) * twice);
+  }
+#pragma clang loop unroll(full)
+  for (int k = 0; k < 8; k++) {
+    CK(i8v) dot = CK(dot_codes)(kind, u + 32 * k, a.codes + 32 * (b + (size_t)k));
+    if (group == 32) {
+      v = (CK(f8v)){0} + steps[k];
+    } else {
+      uint64_t pair;
+      __builtin_memcpy(&pair, steps + 2 * k, 8);
+      CK(f8v) both = (CK(f8v))((pairs){0} + pair);
+      v = __builtin_shufflevector(both, both, 0, 0, 0, 0, 1, 1, 1, 1);
+    }
+    sum[k % 4] = __builtin_convertvector(dot, CK(f8v)) * v + sum[k % 4];
+  }
+  if (kind == CK_KIND_WIDE) return;
+  const float *sums = group == 32 ? a.sums32 + b : a.sums16 + 2 * b;
+#pragma clang loop unroll(full)
+  for (int g = 0; g < 256 / group; g += 8) {
+    __builtin_memcpy(&v, m + g, 32);
+    __builtin_memcpy(&d, sums + g, 32);
+    sum[g / 8] = v * d + sum[g / 8];
+  }
+}
+
+// One row times one token.
 CK_INLINE float CK(row_dot)(const int format, const uint8_t *row, size_t columns, CK(record) a) {
-  const size_t block = CK(block)(format);
+  const size_t block = CK(block)(format), bytes = CK(block_bytes)(format);
   const int group = CK(group)(format), kind = CK(kind)(format);
   uint8_t u[256] __attribute__((aligned(64)));
   float s[16] __attribute__((aligned(64))), m[16] __attribute__((aligned(64)));
-  CK(f8v) sum = {0}, offsets = {0};
-  float offset = 0;
-  for (size_t at = 0; at < columns; at += block, row += CK(block_bytes)(format)) {
-    CK(unpack)(format, row, u, s, m);
-    for (size_t k = 0; k < block / 32; k++) {
-      size_t b = at / 32 + k;
-      CK(i8v) dot = kind == CK_KIND_WIDE ? CK(dot_signed)((const int8_t *)u + 32 * k, a.codes + 32 * b)
-                                         : CK(dot_unsigned)(u + 32 * k, a.codes + 32 * b);
-      CK(f8v) scale;
-      if (group == 32) {
-        scale = (CK(f8v)){0} + s[k] * a.d[b];
-      } else {
-        float even = s[2 * k] * a.d[b], odd = s[2 * k + 1] * a.d[b];
-        scale = (CK(f8v)){even, even, even, even, odd, odd, odd, odd};
-      }
-      sum = __builtin_convertvector(dot, CK(f8v)) * scale + sum;
-    }
-    if (kind == CK_KIND_WIDE) continue;
-    if (block == 32) {
-      offset = m[0] * a.sums32[at / 32] + offset;
-      continue;
-    }
-    const float *sums = group == 32 ? a.sums32 + at / 32 : a.sums16 + at / 16;
-    for (int g = 0; g < 256 / group; g += 8) {
-      CK(f8v) mv, sv;
-      __builtin_memcpy(&mv, m + g, 32);
-      __builtin_memcpy(&sv, sums + g, 32);
-      offsets = mv * sv + offsets;
-    }
+  CK(f8v) sum[4] = {{0}, {0}, {0}, {0}};
+  size_t at = 0;
+  for (; at + 256 <= columns; at += 256) {
+    if (block == 256) CK(unpack)(format, row, u, s, m);
+    else CK(unpack_8)(format, row, u, s, m);
+    row += 256 / block * bytes;
+    CK(add_256)(kind, group, u, s, m, a, at / 32, sum);
   }
-  sum += offsets;
-  return (((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]))) + offset;
+  float offset = 0;
+  for (; at < columns; at += 32, row += bytes) {  // only formats with blocks of 32
+    CK(unpack)(format, row, u, s, m);
+    CK(i8v) dot = CK(dot_codes)(kind, u, a.codes + at);
+    sum[0] = __builtin_convertvector(dot, CK(f8v)) * (s[0] * a.d[at / 32]) + sum[0];
+    offset = m[0] * a.sums32[at / 32] + offset;
+  }
+  sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  CK(f8v) v = sum[0];
+  return (((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))) + offset;
 }
 
 #define CK_FOR_EACH_BLOCK_FORMAT(DO) \

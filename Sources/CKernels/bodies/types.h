@@ -3,6 +3,10 @@ typedef float CK(f16v) __attribute__((vector_size(64)));
 typedef int32_t CK(i16v) __attribute__((vector_size(64)));
 typedef uint32_t CK(u16v) __attribute__((vector_size(64)));
 typedef double CK(d16v) __attribute__((vector_size(128)));
+typedef int8_t CK(b16v) __attribute__((vector_size(16)));
+typedef uint8_t CK(u16b) __attribute__((vector_size(16)));
+typedef uint16_t CK(u8h) __attribute__((vector_size(16)));
+typedef uint8_t CK(u32v) __attribute__((vector_size(32)));
 typedef float CK(f8v) __attribute__((vector_size(32)));
 typedef int32_t CK(i8v) __attribute__((vector_size(32)));
 

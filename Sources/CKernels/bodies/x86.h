@@ -6,6 +6,15 @@ CK_INLINE float CK(half)(const void *bytes) {
   return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits)));
 }
 
+CK_INLINE CK(f8v) CK(half_8)(CK(u8h) bits) {
+  __m128i raw;
+  __builtin_memcpy(&raw, &bits, 16);
+  __m256 wide = _mm256_cvtph_ps(raw);
+  CK(f8v) v;
+  __builtin_memcpy(&v, &wide, 32);
+  return v;
+}
+
 CK_INLINE CK(f16v) CK(half_16)(const void *bytes) {
   __m256 low = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)bytes));
   __m256 high = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)bytes + 1));
