@@ -104,7 +104,7 @@ static void NAME(fit_affine)(
   ck_block b;
   *d = *m = 0;
   for (int i = 0; i < 32; i++) codes[i] = 0;
-  if (!NAME(prepare)(x, importance, 32, 32, 1, &b)) return;
+  if (!NAME(prepare)(x, importance, 32, 32, 1.5f, &b)) return;
   float s, low, least = __builtin_inff();
   NAME(search_affine)(b.x, b.w, 32, (float)high, 0, &s, &low);
   uint16_t scale = NAME(store)(s, &b), minimum = NAME(store)(low, &b);

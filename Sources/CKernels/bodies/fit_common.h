@@ -63,7 +63,7 @@ CK_INLINE float NAME(largest)(const float *x, int count) {
 // Copies x in units of its peak and makes the weights, group by group. Returns 0 when every half-precision
 // scale for the block is zero.
 static int NAME(prepare)(
-  const float *x, const float *importance, int count, int group, int by_square, ck_block *b) {
+  const float *x, const float *importance, int count, int group, float floor, ck_block *b) {
   float peak = NAME(largest)(x, count);
   if (!(peak >= 0x1p-40f)) return 0;
   uint32_t bits;
@@ -92,7 +92,7 @@ static int NAME(prepare)(
     for (int i = first; i < first + group; i += 8) squares += NAME(load)(b->x + i) * NAME(load)(b->x + i);
     float root = __builtin_sqrtf(NAME(sum)(squares) / (float)group);
     for (int i = first; i < first + group; i++)
-      b->w[i] = by_square ? 1.5f * root * root + b->x[i] * b->x[i] : root + __builtin_fabsf(b->x[i]);
+      b->w[i] = floor > 0 ? floor * root * root + b->x[i] * b->x[i] : root + __builtin_fabsf(b->x[i]);
   }
   return 1;
 }

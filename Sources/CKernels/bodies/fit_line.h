@@ -108,7 +108,7 @@ static void NAME(fit_line)(
   const float *x, const float *importance, ck_grid grid, uint8_t *codes, uint16_t *d) {
   ck_block b;
   *d = 0;
-  if (!NAME(prepare)(x, importance, 32, 32, grid.by_square, &b)) {
+  if (!NAME(prepare)(x, importance, 32, 32, grid.floor, &b)) {
     for (int i = 0; i < 32; i++) b.x[i] = 0;
     NAME(line_codes)(b.x, 32, 0, &grid, codes);
     return;
@@ -212,7 +212,7 @@ static void NAME(fit_line_groups)(
   float ideal[16], peak = 0;
   int groups = 256 / group;
   NAME(line_try) best = {.d = 0};
-  if (NAME(prepare)(x, importance, 256, group, grid.by_square, &b)) {
+  if (NAME(prepare)(x, importance, 256, group, grid.floor, &b)) {
     for (int g = 0; g < groups; g++) {
       ideal[g] = NAME(search_line)(b.x + g * group, b.w + g * group, group, &grid);
       peak = __builtin_fabsf(ideal[g]) > __builtin_fabsf(peak) ? ideal[g] : peak;
