@@ -4,6 +4,7 @@
 #include "ck_encode.h"
 
 #include "bodies/dispatch.h"
+#include "bodies/iq4_nearest.h"
 #include "ck_decode.h"
 
 #pragma clang fp contract(off)
