@@ -30,6 +30,7 @@ typedef struct {
   float x[256] __attribute__((aligned(32)));
   float w[256] __attribute__((aligned(32)));
   float unit;  // the power of two
+  int wide;    // the weights are importances: peaks may matter little, so they may be clipped far
 } ck_block;
 
 // Sums over a group for eight candidates y = s·q: the error, its slope and curvature in s.

@@ -81,7 +81,8 @@ static int NAME(prepare)(
     squares += v * v;
   }
   float top = importance ? NAME(largest)(importance, count) : 0;
-  if (top > 0 && top < __builtin_inff()) {
+  b->wide = top > 0 && top < __builtin_inff();
+  if (b->wide) {
     float mean = 2 * NAME(sum)(squares) / (float)count;
     for (int i = 0; i < count; i++)
       b->w[i] = (importance[i] / top) * __builtin_sqrtf(mean + b->x[i] * b->x[i]);
@@ -101,10 +102,11 @@ static void NAME(fit_q8_0)(const float *x, int8_t *codes, uint16_t *d) {
   float scale = NAME(largest)(x, 32) / 127;
   *d = ck_float_to_half(scale);
   if (scale > 65504) scale = 65504;
-  float inverse = scale == 0 ? 0 : 1 / scale;
+  float inverse = scale < 0x1p-120f ? 0 : 1 / scale;  // no infinity; the stored scale is zero long before
   for (int i = 0; i < 32; i++) {
     float value = x[i] * inverse;
-    value = value > 127 ? 127 : value < -127 ? -127 : value;
+    value = value > -127 ? value : -127;
+    value = value < 127 ? value : 127;
     float whole = (float)(int)value;  // toward zero
     float rest = value - whole;
     whole += rest >= 0.5f ? 1 : rest <= -0.5f ? -1 : 0;

@@ -64,7 +64,7 @@ CK_INLINE void NAME(keep_better)(ck_line_sums a, ck_v8 s, ck_v8 *scale, ck_v8 *b
 
 // The scale with the least error: clippings of both signs, each with the best scale for its codes; then codes
 // and scale in turn, for the best of each lane. Zero for a group of zeros.
-static float NAME(search_line)(const float *x, const float *w, int n, const ck_grid *grid) {
+static float NAME(search_line)(const float *x, const float *w, int n, int wide, const ck_grid *grid) {
   float peak = 0;
   for (int i = 0; i < n; i++) peak = __builtin_fabsf(x[i]) > __builtin_fabsf(peak) ? x[i] : peak;
   if (__builtin_fabsf(peak) < 0x1p-60f) return 0;
@@ -73,7 +73,7 @@ static float NAME(search_line)(const float *x, const float *w, int n, const ck_g
   const ck_v8 extremes = {low, high, low, high, low, high, low, high};
   ck_v8 best = NAME(all)(__builtin_inff()), scale = 0, s;
   ck_line_sums sums;
-  for (int k = 0; k < grid->steps; k += 4) {
+  for (int k = 0; k < grid->steps << wide; k += 4) {
     s = peak / (extremes * (grid->start + grid->step * (places + (float)k)));
     NAME(line_sums)(x, w, n, &s, grid, &sums);
     NAME(keep_better)(sums, s, &scale, &best);
@@ -112,7 +112,7 @@ static void NAME(fit_line)(
     NAME(line_codes)(b.x, 32, 0, &grid, codes);
     return;
   }
-  uint16_t half = NAME(store)(NAME(search_line)(b.x, b.w, 32, &grid), &b);
+  uint16_t half = NAME(store)(NAME(search_line)(b.x, b.w, 32, b.wide, &grid), &b);
   ck_v8 s, errors;
   for (int k = 0; k < 8; k++) s[k] = NAME(stored)(NAME(neighbour)(half, k - 4), &b);
   NAME(line_errors)(b.x, b.w, 32, &s, &grid, &errors);
@@ -213,7 +213,7 @@ static void NAME(fit_line_groups)(
   NAME(line_try) best = {.d = 0};
   if (NAME(prepare)(x, importance, 256, group, grid.floor, &b)) {
     for (int g = 0; g < groups; g++) {
-      ideal[g] = NAME(search_line)(b.x + g * group, b.w + g * group, group, &grid);
+      ideal[g] = NAME(search_line)(b.x + g * group, b.w + g * group, group, b.wide, &grid);
       peak = __builtin_fabsf(ideal[g]) > __builtin_fabsf(peak) ? ideal[g] : peak;
     }
     if (peak != 0) best.d = NAME(line_start)(&b, group, &grid, top, ideal, peak);
