@@ -4,6 +4,7 @@
 #include "ck_encode.h"
 
 #include "bodies/dispatch.h"
+#include "bodies/iq4_nearest.h"
 #include "ck_decode.h"
 
 #pragma clang fp contract(off)
@@ -21,7 +22,7 @@ typedef struct {
   float low, high;    // the extreme values, in units of the scale
   float start, step;  // the clippings to try: the peak lies at start + k·step times the extreme value
   int steps;          // a multiple of four
-  int by_square;      // which weights to use without importance, see ck_encode.h
+  float floor;        // without importance: weights floor·a² + x², or a + |x| when it is 0
 } ck_grid;
 
 // A block, scaled by a power of two so that its largest magnitude is in [1, 2).
@@ -29,6 +30,7 @@ typedef struct {
   float x[256] __attribute__((aligned(32)));
   float w[256] __attribute__((aligned(32)));
   float unit;  // the power of two
+  int wide;    // the weights are importances: peaks may matter little, so they may be clipped far
 } ck_block;
 
 // Sums over a group for eight candidates y = s·q: the error, its slope and curvature in s.
@@ -72,8 +74,8 @@ enum { CK_STARTS = 4 };
 #endif
 
 void ck_fit_line(const float *x, const float *importance, int low, int high, uint8_t *codes, uint16_t *d) {
-  ck_grid grid = {0, (float)low, (float)high, 0.86f, 0.035f, 16, 1};
-  if (high > 8) grid = (ck_grid){0, (float)low, (float)high, 0.92f, 0.02f, 16, 1};
+  ck_grid grid = {0, (float)low, (float)high, 0.86f, 0.035f, 16, 1.5f};
+  if (high > 8) grid = (ck_grid){0, (float)low, (float)high, 0.92f, 0.02f, 16, 1.5f};
   DISPATCH(fit_line, x, importance, grid, codes, d);
 }
 
@@ -86,7 +88,7 @@ void ck_fit_line_groups(
   const float *x, const float *importance, int group, int low, int high, int scale_top, uint8_t *codes,
   int8_t *scales, uint16_t *d) {
   ck_grid grid = {0, (float)low, (float)high, 0.95f, 0.01f, 12, 0};
-  if (high < 8) grid = (ck_grid){0, (float)low, (float)high, 0.7f, 0.06f, 16, 1};
+  if (high < 8) grid = (ck_grid){0, (float)low, (float)high, 0.7f, 0.06f, 16, 1.5f};
   DISPATCH(fit_line_groups, x, importance, group, grid, scale_top, codes, scales, d);
 }
 

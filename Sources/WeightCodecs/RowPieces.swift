@@ -12,7 +12,8 @@ struct RowPieces {
     rowsPerPiece = max(1, 65_536 / max(1, columns))
   }
 
-  var count: Int { (rows + rowsPerPiece - 1) / rowsPerPiece }
+  /// None when there are no weights, however many rows are claimed.
+  var count: Int { rows == 0 || columns == 0 ? 0 : (rows - 1) / rowsPerPiece + 1 }
 
   func range(_ piece: Int) -> Range<Int> {
     piece * rowsPerPiece..<min(rows, (piece + 1) * rowsPerPiece)

@@ -43,6 +43,7 @@ import WeightCodecs
     #expect(try TensorCoding.encode(Matrix(rows: 0, columns: 256), format: .q4_k).count == 0)
     #expect(try TensorCoding.decode(ByteRegion([]), format: .q8_0, rows: 3, columns: 0).elements.isEmpty)
     #expect(try TensorCoding.firstNonFinite(ByteRegion([]), format: .f32, rows: 0, columns: 9) == nil)
+    #expect(try TensorCoding.firstNonFinite(ByteRegion([]), format: .f32, rows: .max, columns: 0) == nil)
   }
 
   @Test(arguments: [TensorFormat.f32, .f16, .bf16, .f64])

@@ -56,7 +56,7 @@ CK_INLINE void NAME(keep_better_fit)(const ck_affine_fit *fit, ck_affine_fit *be
 // The scale and minimum with the least error: both ends of the range drawn in, each with the best s and m for
 // its codes; then codes and s, m in turn, for the best of each lane. The scale is never negative.
 static void NAME(search_affine)(
-  const float *x, const float *w, int n, float high, int below, float *scale, float *minimum) {
+  const float *x, const float *w, int n, float high, int below, int wide, float *scale, float *minimum) {
   float least = x[0], most = x[0];
   for (int i = 1; i < n; i++) {
     least = x[i] < least ? x[i] : least;
@@ -71,10 +71,11 @@ static void NAME(search_affine)(
   const ck_v8 places = {-1, 0, 1, 2, 3, 4, 5, 6};
   ck_affine_fit best = {NAME(all)(step), NAME(all)(least), NAME(all)(__builtin_inff())}, at, fit;
   ck_affine_sums sums;
-  for (int k = -1; k < 6; k++) {
+  for (int k = -1; k < 6 + 7 * wide; k++) {
+    if (k == 6) reach *= 3;
     at.m = least + step * reach * places;
     if (below) at.m = NAME(least)(at.m, NAME(all)(0));
-    at.s = NAME(most)((most - step * reach * (float)k - at.m) / high, NAME(all)(0.25f * step));
+    at.s = NAME(most)((most - step * reach * (float)(k < 6 ? k : k - 7) - at.m) / high, NAME(all)(0.25f * step));
     NAME(affine_sums)(x, w, n, &at, high, &sums);
     fit = NAME(affine_solve)(&sums, &at, below);
     NAME(keep_better_fit)(&fit, &best);
@@ -104,9 +105,9 @@ static void NAME(fit_affine)(
   ck_block b;
   *d = *m = 0;
   for (int i = 0; i < 32; i++) codes[i] = 0;
-  if (!NAME(prepare)(x, importance, 32, 32, 1, &b)) return;
+  if (!NAME(prepare)(x, importance, 32, 32, 1.5f, &b)) return;
   float s, low, least = __builtin_inff();
-  NAME(search_affine)(b.x, b.w, 32, (float)high, 0, &s, &low);
+  NAME(search_affine)(b.x, b.w, 32, (float)high, 0, b.wide, &s, &low);
   uint16_t scale = NAME(store)(s, &b), minimum = NAME(store)(low, &b);
   for (int step = -1; step <= 1; step++) {
     uint16_t offset = NAME(neighbour)(minimum, step);
@@ -241,7 +242,7 @@ static void NAME(affine_wishes)(
   for (int g = 0; g < 256 / group; g++) {
     const float *x = b->x + g * group, *w = b->w + g * group;
     float s, m;
-    NAME(search_affine)(x, w, group, high, 1, &s, &m);
+    NAME(search_affine)(x, w, group, high, 1, b->wide, &s, &m);
     ck_affine_fit fit = {.s = NAME(all)(s), .m = NAME(all)(m)};
     ck_affine_sums a;
     NAME(affine_sums)(x, w, group, &fit, high, &a);

@@ -63,7 +63,7 @@ CK_INLINE float NAME(largest)(const float *x, int count) {
 // Copies x in units of its peak and makes the weights, group by group. Returns 0 when every half-precision
 // scale for the block is zero.
 static int NAME(prepare)(
-  const float *x, const float *importance, int count, int group, int by_square, ck_block *b) {
+  const float *x, const float *importance, int count, int group, float floor, ck_block *b) {
   float peak = NAME(largest)(x, count);
   if (!(peak >= 0x1p-40f)) return 0;
   uint32_t bits;
@@ -81,7 +81,8 @@ static int NAME(prepare)(
     squares += v * v;
   }
   float top = importance ? NAME(largest)(importance, count) : 0;
-  if (top > 0 && top < __builtin_inff()) {
+  b->wide = top > 0 && top < __builtin_inff();
+  if (b->wide) {
     float mean = 2 * NAME(sum)(squares) / (float)count;
     for (int i = 0; i < count; i++)
       b->w[i] = (importance[i] / top) * __builtin_sqrtf(mean + b->x[i] * b->x[i]);
@@ -92,7 +93,7 @@ static int NAME(prepare)(
     for (int i = first; i < first + group; i += 8) squares += NAME(load)(b->x + i) * NAME(load)(b->x + i);
     float root = __builtin_sqrtf(NAME(sum)(squares) / (float)group);
     for (int i = first; i < first + group; i++)
-      b->w[i] = by_square ? 1.5f * root * root + b->x[i] * b->x[i] : root + __builtin_fabsf(b->x[i]);
+      b->w[i] = floor > 0 ? floor * root * root + b->x[i] * b->x[i] : root + __builtin_fabsf(b->x[i]);
   }
   return 1;
 }
@@ -101,10 +102,11 @@ static void NAME(fit_q8_0)(const float *x, int8_t *codes, uint16_t *d) {
   float scale = NAME(largest)(x, 32) / 127;
   *d = ck_float_to_half(scale);
   if (scale > 65504) scale = 65504;
-  float inverse = scale == 0 ? 0 : 1 / scale;
+  float inverse = scale < 0x1p-120f ? 0 : 1 / scale;  // no infinity; the stored scale is zero long before
   for (int i = 0; i < 32; i++) {
     float value = x[i] * inverse;
-    value = value > 127 ? 127 : value < -127 ? -127 : value;
+    value = value > -127 ? value : -127;
+    value = value < 127 ? value : 127;
     float whole = (float)(int)value;  // toward zero
     float rest = value - whole;
     whole += rest >= 0.5f ? 1 : rest <= -0.5f ? -1 : 0;

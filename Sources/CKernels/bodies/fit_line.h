@@ -4,12 +4,11 @@
 // The grid's value nearest to t, for eight t.
 CK_INLINE ck_v8 NAME(nearest)(ck_v8 t, int is_table, float low, float high) {
   if (!is_table) return NAME(round)(NAME(clamp)(t, low, high));
-  ck_v8 value = NAME(all)(-127);
-  for (int k = 0; k < 15; k++) {
-    float middle = 0.5f * (float)(ck_iq4_values[k] + ck_iq4_values[k + 1]);
-    float jump = (float)(ck_iq4_values[k + 1] - ck_iq4_values[k]);
-    value += t > NAME(all)(middle) ? NAME(all)(jump) : NAME(all)(0);
-  }
+  // ⌈2t⌉; a number that is above a whole one by less than 2⁻¹⁶ may count as that, a tie as good as any.
+  ck_v8 twice = NAME(round)(NAME(clamp)(2 * t, 2 * low, 2 * high) + (0.5f - 0x1p-16f));
+  ck_i8 place = __builtin_convertvector(twice, ck_i8) + 254;
+  ck_v8 value;
+  for (int k = 0; k < 8; k++) value[k] = (float)ck_iq4_nearest[place[k]];
   return value;
 }
 
@@ -65,7 +64,7 @@ CK_INLINE void NAME(keep_better)(ck_line_sums a, ck_v8 s, ck_v8 *scale, ck_v8 *b
 
 // The scale with the least error: clippings of both signs, each with the best scale for its codes; then codes
 // and scale in turn, for the best of each lane. Zero for a group of zeros.
-static float NAME(search_line)(const float *x, const float *w, int n, const ck_grid *grid) {
+static float NAME(search_line)(const float *x, const float *w, int n, int wide, const ck_grid *grid) {
   float peak = 0;
   for (int i = 0; i < n; i++) peak = __builtin_fabsf(x[i]) > __builtin_fabsf(peak) ? x[i] : peak;
   if (__builtin_fabsf(peak) < 0x1p-60f) return 0;
@@ -74,7 +73,7 @@ static float NAME(search_line)(const float *x, const float *w, int n, const ck_g
   const ck_v8 extremes = {low, high, low, high, low, high, low, high};
   ck_v8 best = NAME(all)(__builtin_inff()), scale = 0, s;
   ck_line_sums sums;
-  for (int k = 0; k < grid->steps; k += 4) {
+  for (int k = 0; k < grid->steps << wide; k += 4) {
     s = peak / (extremes * (grid->start + grid->step * (places + (float)k)));
     NAME(line_sums)(x, w, n, &s, grid, &sums);
     NAME(keep_better)(sums, s, &scale, &best);
@@ -108,12 +107,12 @@ static void NAME(fit_line)(
   const float *x, const float *importance, ck_grid grid, uint8_t *codes, uint16_t *d) {
   ck_block b;
   *d = 0;
-  if (!NAME(prepare)(x, importance, 32, 32, grid.by_square, &b)) {
+  if (!NAME(prepare)(x, importance, 32, 32, grid.floor, &b)) {
     for (int i = 0; i < 32; i++) b.x[i] = 0;
     NAME(line_codes)(b.x, 32, 0, &grid, codes);
     return;
   }
-  uint16_t half = NAME(store)(NAME(search_line)(b.x, b.w, 32, &grid), &b);
+  uint16_t half = NAME(store)(NAME(search_line)(b.x, b.w, 32, b.wide, &grid), &b);
   ck_v8 s, errors;
   for (int k = 0; k < 8; k++) s[k] = NAME(stored)(NAME(neighbour)(half, k - 4), &b);
   NAME(line_errors)(b.x, b.w, 32, &s, &grid, &errors);
@@ -212,9 +211,9 @@ static void NAME(fit_line_groups)(
   float ideal[16], peak = 0;
   int groups = 256 / group;
   NAME(line_try) best = {.d = 0};
-  if (NAME(prepare)(x, importance, 256, group, grid.by_square, &b)) {
+  if (NAME(prepare)(x, importance, 256, group, grid.floor, &b)) {
     for (int g = 0; g < groups; g++) {
-      ideal[g] = NAME(search_line)(b.x + g * group, b.w + g * group, group, &grid);
+      ideal[g] = NAME(search_line)(b.x + g * group, b.w + g * group, group, b.wide, &grid);
       peak = __builtin_fabsf(ideal[g]) > __builtin_fabsf(peak) ? ideal[g] : peak;
     }
     if (peak != 0) best.d = NAME(line_start)(&b, group, &grid, top, ideal, peak);

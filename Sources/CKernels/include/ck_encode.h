@@ -6,8 +6,8 @@
 // Every fit minimises Σ w·(x − y)², y being what a reader decodes: scales are rounded as they are stored before
 // codes are chosen. The weights w are, per column,
 //   without importance:  a + |x|, a the root mean square of the group, for groups that share a scale of many
-//                        bits; 1.5·a² + x² for single blocks of 32 and for codes below 8, where the peaks
-//                        would otherwise be clipped too hard (q4_0 of tensors with outliers);
+//                        bits; 1.5·a² + x² for single blocks of 32 and for codes below 8 (a² + x² for a
+//                        block on the table), where peaks would otherwise be clipped too hard;
 //   with importance:     importance·√(2·mean x² + x²), the mean over the whole block.
 // A block whose importance is zero everywhere is treated as if there were none.
 //

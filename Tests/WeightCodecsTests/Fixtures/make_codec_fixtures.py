@@ -45,7 +45,7 @@ def decode_blocks(name, random):
 
 
 def decode_floats(random):
-    halves = np.concatenate([np.array(EXTREMES), random.integers(0, 65536, 246)]).astype("<u2")
+    halves = np.concatenate([np.array(EXTREMES + [0x7F81, 0xFFC1]), random.integers(0, 65536, 244)]).astype("<u2")
     for name in ("F16", "BF16"):
         values = gguf.quants.dequantize(halves.view(np.uint8).reshape(1, -1), gguf.GGMLQuantizationType[name])
         save(f"decode-{name.lower()}.bytes", halves)
@@ -68,7 +68,7 @@ def encode(random):
     rows[2, 77] = -3.25  # one weight
     rows[3] = 0.7  # all the same
     rows[4] = -np.abs(random.normal(size=256))
-    rows[5] = random.normal(size=256) * 1e-40  # subnormal
+    rows[5] = random.normal(size=256) * 1e-30  # the scale is zero in half precision
     rows[6] = (np.arange(256) - 128) / 2  # halves between codes
     rows[7] = random.normal(size=256) * 1e4
     rows[8] = random.standard_cauchy(size=256).clip(-6e4, 6e4)  # outliers
