@@ -39,8 +39,10 @@ import Testing
       model.forward(ids, cache: model.makeCache(capacity: 4), logits: request)
     }
     #expect(run(.none) == Matrix(rows: 0, columns: 64))
-    #expect(run(.last).elements == Array(all.row(3)))
-    #expect(run(.from(2)).elements == Array(all.row(2)) + Array(all.row(3)))
+    // One row takes another route through the matrix product than four: equal up to rounding.
+    #expect(relativeError(run(.last), Matrix(rows: 1, columns: 64, elements: Array(all.row(3)))) < 1e-6)
+    let end = Matrix(rows: 2, columns: 64, elements: Array(all.row(2)) + Array(all.row(3)))
+    #expect(relativeError(run(.from(2)), end) < 1e-6)
     #expect(run(.from(4)).rows == 0)
   }
 
@@ -67,7 +69,8 @@ import Testing
     let model = try encoderModel(TinyModel.checkpoint("bert-mean"))
     let (first, second) = ([3, 4, 5, 6, 7], [9, 10, 11, 12, 13, 14])
     let both = model.embed([first, second])
-    #expect(relativeError(model.embed([second]), Matrix(rows: 1, columns: 32, elements: Array(both.row(1)))) < 1e-6)
+    #expect(
+      relativeError(model.embed([second]), Matrix(rows: 1, columns: 32, elements: Array(both.row(1)))) < 1e-6)
   }
 
   @Test func resultsDoNotDependOnThreads() throws {

@@ -91,7 +91,8 @@ import WeightCodecs
     let reference = try Reference(fixture("models/\(name)/reference.safetensors"))
     let found = logits(try languageModel(checkpoint), reference.ids[0])
     let error = relativeError(found, reference.values)
-    #expect(error < 0.05 && error > 1e-5, "\(name): \(error)")
+    #expect(error < 0.1, "\(name): \(error)")
+    #expect(error > 1e-5, "\(name): \(error)")
     let again = try Checkpoint.load(TinyModel.throughGGUF(checkpoint))
     #expect(logits(try languageModel(again), reference.ids[0]) == found)
   }

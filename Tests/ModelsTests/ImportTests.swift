@@ -101,7 +101,9 @@ import Testing
     for index in source.tensors.indices {
       source.tensors[index].name = String(source.tensors[index].name.dropFirst("model.".count))
     }
-    #expect(try Checkpoint.load(source).tensors.map(\.name) == TinyModel.checkpoint("llama-tied").tensors.map(\.name))
+    #expect(
+      try Checkpoint.load(source).tensors.map(\.name)
+        == TinyModel.checkpoint("llama-tied").tensors.map(\.name))
   }
 
   @Test func unknownArchitectureKeepsItsNames() throws {
@@ -121,8 +123,12 @@ import Testing
   }
 
   @Test(arguments: [
-    ("hidden_act", JSONValue.string("gelu"), "gelu"), ("partial_rotary_factor", .number(0.5), "partial_rotary_factor"),
-    ("rope_parameters", .object(JSONObject([("rope_type", .string("dynamic")), ("factor", .number(2))])), "dynamic"),
+    ("hidden_act", JSONValue.string("gelu"), "gelu"),
+    ("partial_rotary_factor", .number(0.5), "partial_rotary_factor"),
+    (
+      "rope_parameters", .object(JSONObject([("rope_type", .string("dynamic")), ("factor", .number(2))])),
+      "dynamic"
+    ),
   ])
   func featuresThatAreNotRunAreNamed(_ key: String, _ value: JSONValue, _ word: String) throws {
     var source = try TinyModel.source("llama-tied")

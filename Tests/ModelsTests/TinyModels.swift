@@ -60,7 +60,9 @@ struct Reference {
       guard let tensor = source.tensors.first(where: { $0.name == name }) else { return nil }
       let region = try tensor.bytes.load()
       return withExtendedLifetime(region) {
-        (0..<tensor.elementCount).map { Int(region.base.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self)) }
+        (0..<tensor.elementCount).map {
+          Int(region.base.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self))
+        }
       }
     }
     let flat = try #require(try integers("input_ids"))
@@ -109,7 +111,8 @@ func logits(_ model: any LanguageModel, _ ids: [Int]) -> Matrix {
 
 /// A fresh path in the system's folder for temporary files.
 func temporaryPath(_ ending: String) -> String {
-  FileManager.default.temporaryDirectory.appendingPathComponent("compress-\(UUID().uuidString).\(ending)").path
+  FileManager.default.temporaryDirectory.appendingPathComponent("compress-\(UUID().uuidString).\(ending)")
+    .path
 }
 
 /// Writes a small file.

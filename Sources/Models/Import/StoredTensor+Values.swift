@@ -18,7 +18,8 @@ extension StoredTensor {
   package func values() throws -> [Float] {
     let region = try bytes.load()
     guard let codec = CodecList.codec(for: format) else {
-      throw ModelError(.unsupported, "", "tensor '\(name)' is stored as \(format.rawValue), which holds no weights")
+      throw ModelError(
+        .unsupported, "", "tensor '\(name)' is stored as \(format.rawValue), which holds no weights")
     }
     return [Float](unsafeUninitializedCapacity: elementCount) { target, count in
       // A lazily made region has no owner but this one.
