@@ -99,6 +99,7 @@ public struct ModelError: Error, Equatable, CustomStringConvertible {
   public var path: String
   /// What is wrong, where, and what to do.
   public var message: String
+  /// One line: where, what, and what to do.
   public var description: String { path.isEmpty ? message : "\(path): \(message)" }
 
   /// A failure in the model at `path`.

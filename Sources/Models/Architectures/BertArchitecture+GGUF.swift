@@ -1,19 +1,19 @@
-public import ModelFiles
+package import ModelFiles
 import TensorCore
 
 // Names and metadata as llama.cpp's converter writes them for "bert".
 extension BertArchitecture {
-  public func canonicalName(ofGGUF name: String) -> String? { table[gguf: name]?.name }
-  public func ggufName(of name: String) -> String? { table[name]?.gguf }
-  public func ggufRowOrder(of name: String) -> [Int]? { nil }
-  public var ggufTables: [StoredTensor] { [] }
+  package func canonicalName(ofGGUF name: String) -> String? { table[gguf: name]?.name }
+  package func ggufName(of name: String) -> String? { table[name]?.gguf }
+  package func ggufRowOrder(of name: String) -> [Int]? { nil }
+  package var ggufTables: [StoredTensor] { [] }
 
   /// llama.cpp's numbers for the ways of pooling.
   private static let poolings: [(mode: BertConfiguration.Pooling, number: Int)] = [(.mean, 1), (.cls, 2)]
   /// Our own key: GGUF has none for it, and other readers pass over it.
   private static let normalizeKey = "compress.normalize_embeddings"
 
-  public func ggufEntries(name: String) -> [GGUFEntry] {
+  package func ggufEntries(name: String) -> [GGUFEntry] {
     func entry(_ key: String, _ value: Int) -> GGUFEntry { GGUFEntry("bert.\(key)", .uint32(UInt32(value))) }
     let pooling = Self.poolings.first { $0.mode == configuration.pooling }?.number ?? 1
     return [
@@ -31,7 +31,7 @@ extension BertArchitecture {
     ]
   }
 
-  public static func configuration(fromGGUF source: ModelSource) throws -> JSONValue {
+  package static func configuration(fromGGUF source: ModelSource) throws -> JSONValue {
     let metadata = GGUFMetadata(source.metadata)
     let tensors = Dictionary(source.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     guard let embedding = tensors["token_embd.weight"] else {

@@ -1,33 +1,33 @@
-public import ModelFiles
+package import ModelFiles
 import TensorCore
 
 /// Encoders of the BERT family: BERT, MiniLM and what sentence-transformers makes of them.
 ///
 /// Canonical names are those of `transformers`' `BertModel`, without the `bert.` prefix of models with heads:
 /// `embeddings.word_embeddings.weight`, `encoder.layer.0.attention.self.query.weight`, ….
-public struct BertArchitecture: Architecture {
-  public static let modelTypes = ["bert"]
-  public static let ggufNames = ["bert"]
+package struct BertArchitecture: Architecture {
+  package static let modelTypes = ["bert"]
+  package static let ggufNames = ["bert"]
 
   /// The configuration, checked.
   package let configuration: BertConfiguration
   package let table: TensorTable
 
-  public init(configuration: JSONValue) throws {
+  package init(configuration: JSONValue) throws {
     self.configuration = try BertConfiguration(configuration)
     table = Self.table(self.configuration)
   }
 
-  public var isEncoder: Bool { true }
-  public var contextLength: Int { configuration.contextLength }
-  public var vocabularySize: Int { configuration.vocabularySize }
+  package var isEncoder: Bool { true }
+  package var contextLength: Int { configuration.contextLength }
+  package var vocabularySize: Int { configuration.vocabularySize }
 
-  public var requiredTensors: [(name: String, shape: [Int])] { table.shapes(optional: false) }
-  public var optionalTensors: [(name: String, shape: [Int])] { table.shapes(optional: true) }
-  public var tensorOrder: [String] { table.entries.map(\.name) }
+  package var requiredTensors: [(name: String, shape: [Int])] { table.shapes(optional: false) }
+  package var optionalTensors: [(name: String, shape: [Int])] { table.shapes(optional: true) }
+  package var tensorOrder: [String] { table.entries.map(\.name) }
 
   /// Models with heads have the prefix `bert.`; checkpoints converted from TensorFlow call a norm's parts gamma and beta.
-  public func canonicalName(of name: String) -> String {
+  package func canonicalName(of name: String) -> String {
     var name = name.hasPrefix("bert.") ? String(name.dropFirst(5)) : name
     for (old, new) in [(".gamma", ".weight"), (".beta", ".bias")] where name.hasSuffix("LayerNorm" + old) {
       name = String(name.dropLast(old.count)) + new
@@ -35,9 +35,9 @@ public struct BertArchitecture: Architecture {
     return name
   }
 
-  public func role(of name: String) -> TensorRole? { table[name]?.role }
+  package func role(of name: String) -> TensorRole? { table[name]?.role }
 
-  public func reasonToLeaveOut(_ name: String) -> String? {
+  package func reasonToLeaveOut(_ name: String) -> String? {
     if name.hasSuffix("embeddings.position_ids") || name.hasSuffix("embeddings.token_type_ids") {
       return "a buffer, made from the configuration"
     }
@@ -105,7 +105,7 @@ public struct BertArchitecture: Architecture {
     return TensorTable(entries)
   }
 
-  public func makeModel(_ checkpoint: Checkpoint) throws -> RunnableModel {
+  package func makeModel(_ checkpoint: Checkpoint) throws -> RunnableModel {
     .encoder(try BertModel(configuration, checkpoint: checkpoint))
   }
 }

@@ -1,14 +1,14 @@
-public import ModelFiles
+package import ModelFiles
 import TensorCore
 
 // Names, row order and metadata as llama.cpp's converter writes them for "llama", "qwen2" and "qwen3".
 extension LlamaArchitecture {
-  public func canonicalName(ofGGUF name: String) -> String? { table[gguf: name]?.name }
-  public func ggufName(of name: String) -> String? { table[name]?.gguf }
+  package func canonicalName(ofGGUF name: String) -> String? { table[gguf: name]?.name }
+  package func ggufName(of name: String) -> String? { table[name]?.gguf }
 
   /// llama.cpp turns neighbouring elements of a head, `transformers` the halves of a head: within each head, row
   /// `2 i + s` of the GGUF file is row `s · headLength / 2 + i`.
-  public func ggufRowOrder(of name: String) -> [Int]? {
+  package func ggufRowOrder(of name: String) -> [Int]? {
     guard configuration.variant.permutesInGGUF, let entry = table[name] else { return nil }
     let isRotated = name.contains(".q_proj.") || name.contains(".k_proj.")
     guard isRotated, let rows = entry.shape.first else { return nil }
@@ -19,12 +19,12 @@ extension LlamaArchitecture {
     }
   }
 
-  public var ggufTables: [StoredTensor] {
+  package var ggufTables: [StoredTensor] {
     guard let divisors = configuration.rotary.divisors else { return [] }
     return [StoredTensor(name: "rope_freqs.weight", vector: divisors)]
   }
 
-  public func ggufEntries(name: String) -> [GGUFEntry] {
+  package func ggufEntries(name: String) -> [GGUFEntry] {
     let prefix = configuration.variant.ggufName
     func entry(_ key: String, _ value: Int) -> GGUFEntry {
       GGUFEntry("\(prefix).\(key)", .uint32(UInt32(value)))

@@ -1,19 +1,19 @@
-public import ModelFiles
+package import ModelFiles
 import TensorCore
 
 /// Decoder-only models of the llama family: Llama, Mistral, Qwen2 and Qwen3 (dense).
 ///
 /// Canonical names are those of `transformers`' `…ForCausalLM`: `model.embed_tokens.weight`,
 /// `model.layers.0.self_attn.q_proj.weight`, …, `model.norm.weight`, `lm_head.weight`.
-public struct LlamaArchitecture: Architecture {
-  public static let modelTypes = ["llama", "mistral", "qwen2", "qwen3"]
-  public static let ggufNames = ["llama", "qwen2", "qwen3"]
+package struct LlamaArchitecture: Architecture {
+  package static let modelTypes = ["llama", "mistral", "qwen2", "qwen3"]
+  package static let ggufNames = ["llama", "qwen2", "qwen3"]
 
   /// The configuration, checked.
   package let configuration: LlamaConfiguration
   package let table: TensorTable
 
-  public init(configuration: JSONValue) throws {
+  package init(configuration: JSONValue) throws {
     self.init(try LlamaConfiguration(configuration))
   }
 
@@ -22,23 +22,23 @@ public struct LlamaArchitecture: Architecture {
     table = Self.table(configuration)
   }
 
-  public var isEncoder: Bool { false }
-  public var contextLength: Int { configuration.contextLength }
-  public var vocabularySize: Int { configuration.vocabularySize }
+  package var isEncoder: Bool { false }
+  package var contextLength: Int { configuration.contextLength }
+  package var vocabularySize: Int { configuration.vocabularySize }
 
-  public var requiredTensors: [(name: String, shape: [Int])] { table.shapes(optional: false) }
-  public var optionalTensors: [(name: String, shape: [Int])] { table.shapes(optional: true) }
-  public var tensorOrder: [String] { table.entries.map(\.name) }
+  package var requiredTensors: [(name: String, shape: [Int])] { table.shapes(optional: false) }
+  package var optionalTensors: [(name: String, shape: [Int])] { table.shapes(optional: true) }
+  package var tensorOrder: [String] { table.entries.map(\.name) }
 
   /// Checkpoints of the bare model (`LlamaModel`) lack the `model.` prefix.
-  public func canonicalName(of name: String) -> String {
+  package func canonicalName(of name: String) -> String {
     let isBare = name.hasPrefix("layers.") || name.hasPrefix("embed_tokens.") || name == "norm.weight"
     return isBare ? "model." + name : name
   }
 
-  public func role(of name: String) -> TensorRole? { table[name]?.role }
+  package func role(of name: String) -> TensorRole? { table[name]?.role }
 
-  public func reasonToLeaveOut(_ name: String) -> String? {
+  package func reasonToLeaveOut(_ name: String) -> String? {
     let buffers = [
       "rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", "attn.masked_bias",
     ]
@@ -130,7 +130,7 @@ public struct LlamaArchitecture: Architecture {
     return shapes
   }
 
-  public func makeModel(_ checkpoint: Checkpoint) throws -> RunnableModel {
+  package func makeModel(_ checkpoint: Checkpoint) throws -> RunnableModel {
     .language(try LlamaModel(configuration, checkpoint: checkpoint))
   }
 }

@@ -49,9 +49,20 @@ struct CheckpointLoader {
       if source.container == .gguf { configuration = try type.configuration(fromGGUF: source) }
       if type is BertArchitecture.Type { addPooling() }
       architecture = try type.init(configuration: configuration)
+      noteWindow()
     } catch let error as ModelError where error.reason == .unsupported {
       notes.append("\(error.message): compressed data-free, not evaluated")
     }
+  }
+
+  /// llama.cpp has no windows for these architectures.
+  private mutating func noteWindow() {
+    guard let llama = architecture as? LlamaArchitecture,
+      let window = llama.configuration.windows.compactMap({ $0 }).min(), window < llama.contextLength
+    else { return }
+    notes.append(
+      "attention looks back \(window) tokens; llama.cpp does not apply that window, so longer texts differ there"
+    )
   }
 
   private mutating func architectureType() throws -> (any Architecture.Type)? {

@@ -1,9 +1,9 @@
 import Glibc
-public import ModelFiles
+package import ModelFiles
 import TensorCore
 
 extension LlamaArchitecture {
-  public static func configuration(fromGGUF source: ModelSource) throws -> JSONValue {
+  package static func configuration(fromGGUF source: ModelSource) throws -> JSONValue {
     let metadata = GGUFMetadata(source.metadata)
     if let experts = try metadata.integer(".expert_count"), experts > 0 {
       throw ModelError(.unsupported, "", "a mixture of \(experts) experts is not run here")
