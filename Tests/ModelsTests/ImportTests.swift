@@ -51,6 +51,10 @@ import Testing
     #expect(layers?.message.contains("'num_hidden_layers'") == true)
     let width = try failure { set("hidden_size", .string("wide"), in: &$0) }
     #expect(width?.message.contains("'hidden_size' is \"wide\"") == true)
+    let context = try failure("llama-yarn") {
+      set("original_max_position_embeddings", .number(1e300), in: &$0)
+    }
+    #expect(context?.message.contains("'original_max_position_embeddings'") == true)
     let none = try failure { set("hidden_size", nil, in: &$0) }
     #expect(none?.message.contains("no 'hidden_size'") == true)
   }

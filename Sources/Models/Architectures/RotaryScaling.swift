@@ -62,9 +62,8 @@ package struct RotaryScaling: Sendable, Equatable {
     guard part == 1 else {
       throw ModelError(.unsupported, "", "partial_rotary_factor \(part) is not run here (1 is)")
     }
-    let original =
-      try outer.positive("original_max_position_embeddings")
-      ?? reader.positive("original_max_position_embeddings", default: Double(contextLength))
+    let key = "original_max_position_embeddings"
+    let original = Double(try outer.size(key) ?? reader.size(key) ?? contextLength)
     try read(reader, original: original, contextLength: contextLength)
   }
 
