@@ -31,8 +31,12 @@ public enum ModelFiles {
       }
       throw FileDescription.refusal(of: file)
     }
-    guard reader.usesCompanions else { return try reader.read(file) }
     let folder = ModelFolder(path: FileSystem.folder(of: path))
+    guard reader.usesCompanions else {
+      let source = try reader.read(file)
+      // A safetensors artifact has its configuration and tokenizer beside it, as the file inside would.
+      return try source.container == .safetensors ? folder.addingCompanions(to: source) : source
+    }
     if let whole = try folder.shards(including: path, reader: reader) {
       return try folder.addingCompanions(to: whole)
     }
