@@ -62,8 +62,8 @@ public struct Job: Sendable {
       let report = RunReport(
         date: date, seconds: seconds(since: start), recipeName: recipe.name, recipe: recipe.json, run: context,
         stages: stages, notes: plan.checkpoint.notes)
-      try folder.write(report.json.text(indent: 2) + "\n", to: "report.json")
-      try folder.write(MarkdownReport.text(of: report), to: "report.md")
+      try folder.write(report.jsonText, to: "report.json")
+      try folder.write(MarkdownReport.text(report), to: "report.md")
       try folder.write(recipe.yaml, to: "recipe.yaml")
       try folder.commit()
       return JobOutcome(report: report, folder: place)
@@ -97,7 +97,7 @@ public struct JobOutcome: Sendable {
   public var folder: String
 
   /// The stages as a table for a terminal of `width` columns.
-  public func table(width: Int) -> String { StageTable.text(of: report.stages, width: width) }
+  public func table(width: Int) -> String { StageTable(report.stages).text(width: width) }
 
   /// Where report and artifacts are, a line each.
   public var places: String {

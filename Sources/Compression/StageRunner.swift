@@ -72,8 +72,8 @@ struct StageRunner {
       tensors: try tensors(shipped, plan: passPlan, baseline: baseline?.checkpoint),
       evaluation: plan.subject.report(metrics), latency: latency, notes: passPlan.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
-    try folder.write(report.json.text(indent: 2) + "\n", to: "\(name)/report.json")
-    try folder.write(MarkdownReport.text(of: report), to: "\(name)/report.md")
+    try folder.write(report.jsonText, to: "\(name)/report.json")
+    try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
     for note in report.notes + report.warnings { observer(.note(note)) }
     return (report, shipped, model)
   }

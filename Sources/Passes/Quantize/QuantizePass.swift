@@ -107,8 +107,8 @@ public struct QuantizePass: Pass {
     guard tensor.shape.count >= 2, tensor.format.isWeight, let wanted = wanted(for: role) else {
       return (tensor.format, nil)
     }
-    let (format, reason) = FormatFallback.format(for: wanted, rowLength: tensor.rowLength)
-    return (format, reason)
+    let choice = FormatPlan.fallback(for: wanted, rowLength: tensor.rowLength)
+    return (choice.format, choice.reason)
   }
 
   private func wanted(for role: TensorRole) -> TensorFormat? {
