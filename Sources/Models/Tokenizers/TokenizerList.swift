@@ -10,6 +10,11 @@ public enum TokenizerList {
   ///
   /// - Throws: ``TokenizerError`` when a tokenizer is there and unreadable or of an unknown kind.
   public static func tokenizer(of source: ModelSource) throws -> (any Tokenizer)? {
+    // The readers below look into the files' memory, which the source keeps.
+    try withExtendedLifetime(source) { try read(source) }
+  }
+
+  private static func read(_ source: ModelSource) throws -> (any Tokenizer)? {
     if let tokenizer = try tokenizer(ofGGUF: source.metadata, path: source.path) { return tokenizer }
     let configuration = try configuration(of: source)
     func file(_ kind: TokenizerFile.Kind) -> TokenizerFile? { source.tokenizerFiles.first { $0.kind == kind } }

@@ -89,13 +89,13 @@ def sentencepieces(lines):
     yield train_sentencepiece("spm-bpe", lines, vocab_size=480, **llama)
     yield train_sentencepiece("spm-bpe-user", lines, vocab_size=460, user_defined_symbols=["<sep>", "<mask>", "\u2581\u2581", "ing s"],
                               control_symbols=["<ctl>"], **llama)
-    yield train_sentencepiece("spm-bpe-plain", lines, vocab_size=200, model_type="bpe", character_coverage=0.97,
+    yield train_sentencepiece("spm-bpe-plain", lines, vocab_size=200, model_type="bpe", character_coverage=0.98,
                               normalization_rule_name="identity")
-    yield train_sentencepiece("spm-bpe-suffix", lines, vocab_size=300, model_type="bpe", byte_fallback=True, character_coverage=0.9,
+    yield train_sentencepiece("spm-bpe-suffix", lines, vocab_size=360, model_type="bpe", byte_fallback=True, character_coverage=0.98,
                               normalization_rule_name="identity", treat_whitespace_as_suffix=True)
     yield train_sentencepiece("spm-unigram", lines, vocab_size=350, model_type="unigram", character_coverage=0.99,
                               normalization_rule_name="nmt_nfkc", user_defined_symbols=["<sep>"])
-    yield train_sentencepiece("spm-unigram-bytes", lines, vocab_size=520, model_type="unigram", byte_fallback=True, character_coverage=0.97,
+    yield train_sentencepiece("spm-unigram-bytes", lines, vocab_size=520, model_type="unigram", byte_fallback=True, character_coverage=0.98,
                               normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False)
 
 
