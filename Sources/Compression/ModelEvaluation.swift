@@ -40,5 +40,5 @@ public struct ModelEvaluation: Sendable {
   }
 
   /// The evaluation as text.
-  public var text: String { EvaluationSummary.text(of: report, model: name) }
+  public var text: String { MeasurementText.text(of: report, model: name) }
 }

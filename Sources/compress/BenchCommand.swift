@@ -52,7 +52,7 @@ struct BenchCommand: ParsableCommand {
     if json {
       Terminal.output(metrics.json.text(indent: 2) + "\n")
     } else {
-      Terminal.output(LatencyText.describe(metrics, machine: Machine.current()))
+      Terminal.output(MeasurementText.text(of: metrics, machine: Machine.current()))
     }
   }
 }

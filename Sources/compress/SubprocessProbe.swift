@@ -2,6 +2,7 @@ internal import Compression
 internal import Evaluation
 internal import Foundation
 internal import ModelFiles
+internal import Reporting
 internal import TensorCore
 
 extension LatencyProbe {
