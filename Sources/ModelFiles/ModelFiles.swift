@@ -32,11 +32,7 @@ public enum ModelFiles {
       throw FileDescription.refusal(of: file)
     }
     let folder = ModelFolder(path: FileSystem.folder(of: path))
-    guard reader.usesCompanions else {
-      let source = try reader.read(file)
-      // A safetensors artifact has its configuration and tokenizer beside it, as the file inside would.
-      return try source.container == .safetensors ? folder.addingCompanions(to: source) : source
-    }
+    guard reader.usesCompanions else { return try folder.addingCompanions(to: reader.read(file)) }
     if let whole = try folder.shards(including: path, reader: reader) {
       return try folder.addingCompanions(to: whole)
     }
@@ -48,7 +44,7 @@ public enum ModelFiles {
 struct ModelReader: Sendable {
   /// What the kind is called in messages.
   let name: String
-  /// Whether configuration and tokenizer lie beside the file, not in it.
+  /// Whether configuration and tokenizer lie beside the file, not in it, and one model may be several files.
   let usesCompanions: Bool
   /// Whether bytes look like this kind, damaged or not.
   let recognizes: @Sendable (UnsafeRawBufferPointer) -> Bool

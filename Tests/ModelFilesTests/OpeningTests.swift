@@ -182,6 +182,52 @@ import Testing
     #expect(modelError { _ = try ModelFiles.open(folder.path) }?.message.contains("LoRA") == true)
   }
 
+  @Test func aLlama2cModelOfTheWrongLengthIsStillRecognized() throws {
+    let header: [Int32] = [8, 16, 1, 2, 2, 3, 4]
+    let bytes = header.flatMap { number in withUnsafeBytes(of: number.littleEndian) { Array($0) } }
+    let folder = try ScratchFolder()
+    for extra in [0, 1, 1000] {
+      let path = try folder.write("model.bin", bytes + [UInt8](repeating: 1, count: extra))
+      let error = modelError { _ = try ModelFiles.open(path) }
+      #expect(error?.reason == .truncated && error?.message.contains("llama2.c header asks for") == true)
+    }
+  }
+
+  @Test func aPackedSafetensorsFileUsesItsFolder() throws {
+    let folder = try OpeningTests.sharded()
+    let whole = try OpeningTests.safetensors([tensor("z", [1])])
+    let frame = try fixtureFrame(of: whole)
+    let source = try ModelFiles.open(try folder.write("packed.zst", frame))
+    #expect(source.container == .safetensors && source.tensors.map(\.name) == ["z"])
+    #expect(source.configuration != nil && source.tokenizerFiles.count == 1)
+  }
+
+  /// `bytes` as one zstd frame of a raw block (RFC 8878).
+  private func fixtureFrame(of bytes: [UInt8]) throws -> [UInt8] {
+    try #require(bytes.count < 1 << 17)
+    let block = UInt32(bytes.count) << 3 | 1
+    let size = withUnsafeBytes(of: UInt32(bytes.count).littleEndian) { Array($0) }
+    let head = withUnsafeBytes(of: block.littleEndian) { Array($0.prefix(3)) }
+    return [0x28, 0xB5, 0x2F, 0xFD, 0xA0] + size + head + bytes
+  }
+
+  @Test(
+    .enabled(if: SharedData.isPresent),
+    arguments: [
+      ("stories260K/stories260K.bin", ModelSource.Container.llama2c, 47, [TokenizerFile.Kind.sentencePiece]),
+      ("stories260K", .gguf, 48, []),
+      ("stories260K/derived-hf/pytorch_model.bin", .torch, 47, [.sentencePiece]),
+      ("stories260K/derived-hf", .safetensors, 47, [.sentencePiece]),
+    ])
+  func opensRealModelsOfEveryKind(
+    name: String, container: ModelSource.Container, tensors: Int, tokenizers: [TokenizerFile.Kind]
+  ) throws {
+    let source = try ModelFiles.open(SharedData.path("models/" + name))
+    #expect(source.container == container && source.tensors.count == tensors)
+    #expect(source.tokenizerFiles.map(\.kind) == tokenizers)
+    #expect(source.configuration?["vocab_size"]?.intValue == (container == .gguf ? nil : 512))
+  }
+
   @Test func badConfigurationIsAnErrorThatNamesTheFile() throws {
     let folder = try OpeningTests.sharded()
     let path = try folder.write("config.json", "{")

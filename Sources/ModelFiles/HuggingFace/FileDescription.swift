@@ -11,6 +11,10 @@ enum FileDescription {
     for (kind, what, advice) in advised where kind(bytes) {
       return ModelFileError(.notAModel, path: file.path, "is \(what)", advice: advice)
     }
+    // llama2.c's first layout has no magic number; a file of the wrong length is recognized by its header alone, last.
+    if (try? Llama2cHeader(bytes, path: file.path)) != nil {
+      do { _ = try Llama2cFile.read(file) } catch let error as ModelFileError { return error } catch {}
+    }
     return ModelFileError(
       .notAModel, path: file.path, "is no model: it looks like \(describe(bytes))",
       advice: "name a PyTorch, safetensors, GGUF or llama2.c file, or a folder that holds one")

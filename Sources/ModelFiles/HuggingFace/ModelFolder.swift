@@ -57,8 +57,9 @@ struct ModelFolder {
     return try ShardName(name).map { try openByName($0, reader: reader, as: filePath) }
   }
 
-  /// `source` with the configuration and the tokenizer files that lie in the folder.
+  /// `source` with the configuration and the tokenizer files that lie in the folder. GGUF has its own, packed or not.
   func addingCompanions(to source: ModelSource) throws -> ModelSource {
+    guard source.container != .gguf else { return source }
     var source = source
     if source.configuration == nil { source.configuration = try json("config.json") }
     if source.generation == nil { source.generation = try json("generation_config.json") }
@@ -75,7 +76,7 @@ struct ModelFolder {
     }
     var source = try reader.read(file)
     source.path = path
-    return reader.usesCompanions ? try addingCompanions(to: source) : source
+    return try addingCompanions(to: source)
   }
 
   /// Shards without an index: their names say how many there are.

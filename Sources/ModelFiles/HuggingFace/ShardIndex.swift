@@ -66,8 +66,9 @@ struct ShardIndex {
       }
       return try FileSystem.map(shard)
     }
+    let tensors = Dictionary(grouping: weightMap, by: \.file)
     var whole = try ShardIndex.joined(mapped, as: userPath) { shard, name in
-      try check(shard, holds: name)
+      try check(shard, holds: tensors[name, default: []].map(\.tensor))
     }
     let named = Set(weightMap.map(\.tensor))
     let unnamed = whole.tensors.filter { !named.contains($0.name) }
@@ -79,12 +80,12 @@ struct ShardIndex {
     return whole
   }
 
-  private func check(_ shard: ModelSource, holds file: String) throws {
+  private func check(_ shard: ModelSource, holds names: [String]) throws {
     let held = Set(shard.tensors.map(\.name)).union(shard.aliases.keys)
-    for entry in weightMap where entry.file == file && !held.contains(entry.tensor) {
+    if let missing = names.first(where: { !held.contains($0) }) {
       throw ModelFileError(
-        .missing, path: shard.files.first ?? file,
-        "lacks tensor '\(entry.tensor)', which \(FileSystem.name(of: path)) says it holds")
+        .missing, path: shard.path,
+        "lacks tensor '\(missing)', which \(FileSystem.name(of: path)) says it holds")
     }
   }
 

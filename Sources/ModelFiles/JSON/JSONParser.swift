@@ -110,29 +110,34 @@ private struct JSONParser {
 
   mutating func object(depth: Int) throws(JSONError) -> JSONObject {
     try expect("{")
-    var object = JSONObject()
     skipSpace()
     if current == UInt8(ascii: "}") {
       place += 1
-      return object
+      return JSONObject()
     }
+    var members: [(key: String, value: JSONValue)] = []
+    var starts: [Int] = []
     while true {
       skipSpace()
-      let start = place
+      starts.append(place)
       let key = try string()
       skipSpace()
       try expect(":")
       skipSpace()
-      guard object.insert(key, try value(depth: depth + 1)) else {
-        throw JSONError(message: "the key \"\(key)\" is repeated", offset: start)
-      }
+      members.append((key, try value(depth: depth + 1)))
       skipSpace()
       if current == UInt8(ascii: ",") {
         place += 1
       } else {
         try expect("}")
-        return object
+        break
       }
+    }
+    switch JSONObject.unique(members) {
+    case .success(let object): return object
+    case .failure(let known):
+      throw JSONError(
+        message: "the key \"\(members[known.place].key)\" is repeated", offset: starts[known.place])
     }
   }
 

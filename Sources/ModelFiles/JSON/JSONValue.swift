@@ -73,21 +73,30 @@ public struct JSONObject: Sendable, Equatable {
     }
   }
 
-  /// Adds a member at the end; false, and no change, when the key is there already.
-  mutating func insert(_ key: String, _ value: JSONValue) -> Bool {
-    guard members.count >= JSONObject.indexedFrom else {
-      guard place(of: key) == nil else { return false }
-      append(key, value)
-      return true
+  /// An object of `members`, or the place of the first member whose key was there before.
+  static func unique(_ members: [(key: String, value: JSONValue)]) -> Result<JSONObject, Repeat> {
+    var object = JSONObject()
+    object.members = members
+    if members.count < indexedFrom {
+      for place in members.indices {
+        let key = Key(members[place].key)
+        if members[..<place].contains(where: { Key($0.key) == key }) { return .failure(Repeat(place: place)) }
+      }
+    } else {
+      object.index.reserveCapacity(members.count)
+      for place in members.indices {
+        guard object.index.updateValue(place, forKey: Key(members[place].key)) == nil else {
+          return .failure(Repeat(place: place))
+        }
+      }
     }
-    // One look into the index, not two: vocabularies have hundreds of thousands of members.
-    let known = index.updateValue(members.count, forKey: Key(key))
-    if let known {
-      index[Key(key)] = known
-      return false
-    }
-    members.append((key, value))
-    return true
+    return .success(object)
+  }
+
+  /// A key that was there before.
+  struct Repeat: Error {
+    /// Which member it is.
+    let place: Int
   }
 
   private func place(of key: String) -> Int? {
