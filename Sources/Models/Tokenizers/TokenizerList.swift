@@ -54,8 +54,12 @@ public enum TokenizerList {
   public static func tokenizer(ofGGUF metadata: [GGUFEntry], path: String) throws -> (any Tokenizer)? {
     let entries = GGUFTokenizerEntries(metadata, path: path)
     guard let model = try entries.string(GGUFTokenizerKey.model) else { return nil }
-    if let own = try entries.ownSettings(), own["type"]?.stringValue == "pipeline" {
-      return try PipelineTokenizer.fromGGUF(entries, own: own)
+    if let own = try entries.ownSettings() {
+      switch own["type"]?.stringValue {
+      case "pipeline": return try PipelineTokenizer.fromGGUF(entries, own: own)
+      case "llama2c": return try Llama2cTokenizer.fromGGUF(entries)
+      default: break
+      }
     }
     switch model {
     case "llama": return try SentencePieceTokenizer.fromGGUF(entries, algorithm: .bytePair)

@@ -5,7 +5,7 @@ struct ScalarClasses: OptionSet, Sendable, Hashable {
 
   /// Bits 0…29 are the general categories, in the order of `bit(of:)`.
   static let space = ScalarClasses(rawValue: 1 << 30)
-  /// `\w`: alphabetic, marks, decimal digits, connectors.
+  /// `\w`: alphabetic, marks, decimal digits, connectors, join controls.
   static let word = ScalarClasses(rawValue: 1 << 31)
 
   static let letter: ScalarClasses = named("L") ?? []
@@ -46,7 +46,7 @@ struct ScalarClasses: OptionSet, Sendable, Hashable {
     let wordLike: [Unicode.GeneralCategory] = [
       .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation,
     ]
-    if properties.isAlphabetic || wordLike.contains(category) { bits |= word.rawValue }
+    if properties.isAlphabetic || properties.isJoinControl || wordLike.contains(category) { bits |= word.rawValue }
     return ScalarClasses(rawValue: bits)
   }
 
