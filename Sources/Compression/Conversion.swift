@@ -2,6 +2,7 @@ internal import Foundation
 public import ModelFiles
 public import Models
 public import Passes
+internal import TensorCore
 
 /// Writes a model in another container or format, nothing evaluated.
 public struct Conversion: Sendable {
@@ -22,7 +23,7 @@ public struct Conversion: Sendable {
   /// Writes `checkpoint` to `path`: one file; for plain safetensors a folder with configuration and tokenizer beside it.
   ///
   /// - Returns: the files written, with their sizes.
-  public func run(_ checkpoint: Checkpoint, to path: String, observer: JobObserver = { _ in }) throws -> [(
+  public func run(_ checkpoint: Checkpoint, to path: String, observer: @escaping JobObserver = { _ in }) throws -> [(
     path: String, bytes: Int
   )] {
     let baseline = BaselinePass()

@@ -1,5 +1,6 @@
 public import ModelFiles
 public import Models
+internal import TensorCore
 
 /// What is in a model file, for people and for scripts.
 public struct Inspection: Sendable {

@@ -47,7 +47,7 @@ public struct Job: Sendable {
   /// Everything that can be refused is refused before a byte is written; the run's folder appears, whole, at the end.
   /// - Parameter observer: told what happens; called from this thread.
   /// - Throws: ``JobError`` or one of the errors that it can be made from.
-  public func run(_ observer: JobObserver = { _ in }) throws -> JobOutcome {
+  public func run(_ observer: @escaping JobObserver = { _ in }) throws -> JobOutcome {
     let start = ContinuousClock.now
     let date = ISO8601DateFormatter().string(from: Date())
     let plan = try JobPlan(

@@ -23,7 +23,7 @@ struct JobPlan {
   /// Opens and checks everything.
   ///
   /// - Throws: what is wrong with the model, the recipe or the evaluation text.
-  init(model: String, tokenizer: String?, recipe: Recipe, allowNonfinite: Bool, observer: JobObserver) throws {
+  init(model: String, tokenizer: String?, recipe: Recipe, allowNonfinite: Bool, observer: @escaping JobObserver) throws {
     let source = try ModelFiles.open(model, tokenizer: tokenizer)
     checkpoint = try Checkpoint.load(source)
     stages = [BaselinePass()] + recipe.stages
@@ -44,7 +44,7 @@ struct JobPlan {
   /// The most bytes that the artifacts of all stages can take, about.
   var outputBytes: Int { plans.reduce(0) { $0 + $1.bytes } }
 
-  private static func refuseNonfinite(_ checkpoint: Checkpoint, observer: JobObserver) throws {
+  private static func refuseNonfinite(_ checkpoint: Checkpoint, observer: @escaping JobObserver) throws {
     for (index, tensor) in checkpoint.tensors.enumerated() where tensor.format.isWeight {
       observer(.progress(step: "check weights", fraction: Double(index) / Double(checkpoint.tensors.count)))
       let bytes = try tensor.bytes.load()
