@@ -59,7 +59,7 @@ struct GenerateCommand: ParsableCommand {
     }
     let sampler = Sampler(temperature: temperature, topK: topK, topP: topP, seed: seed)
     Terminal.output(prompt)
-    _ = try Generator.generate(
+    _ = Generator.generate(
       model: model, tokenizer: tokenizer, prompt: ids, maxTokens: tokens, sampler: sampler
     ) { bytes in Terminal.output(bytes) }
     Terminal.output("\n")

@@ -106,5 +106,3 @@ struct RunCommand: ParsableCommand {
     return result
   }
 }
-
-extension OutputContainer: ExpressibleByArgument {}
