@@ -30,7 +30,8 @@ public struct Job: Sendable {
 
   /// A job.
   public init(
-    model: String, tokenizer: String? = nil, recipe: Recipe, output: String? = nil, allowNonfinite: Bool = false,
+    model: String, tokenizer: String? = nil, recipe: Recipe, output: String? = nil,
+    allowNonfinite: Bool = false,
     commandLine: [String] = [], probe: LatencyProbe = .inProcess
   ) {
     self.model = model
@@ -58,9 +59,12 @@ public struct Job: Sendable {
     do {
       try folder.requireSpace(plan.outputBytes)
       let context = try runContext(plan)
-      let stages = try StageRunner(job: self, plan: plan, folder: folder, context: context, observer: observer).run()
+      let stages = try StageRunner(
+        job: self, plan: plan, folder: folder, context: context, observer: observer
+      ).run()
       let report = RunReport(
-        date: date, seconds: seconds(since: start), recipeName: recipe.name, recipe: recipe.json, run: context,
+        date: date, seconds: seconds(since: start), recipeName: recipe.name, recipe: recipe.json,
+        run: context,
         stages: stages, notes: plan.checkpoint.notes)
       try folder.write(report.jsonText, to: "report.json")
       try folder.write(MarkdownReport.text(report), to: "report.md")
@@ -102,7 +106,9 @@ public struct JobOutcome: Sendable {
   /// Where report and artifacts are, a line each.
   public var places: String {
     var lines = ["", "report    \(folder)/report.md"]
-    for stage in report.stages { lines.append("artifact  \(folder)/\(StageRunner.folderName(stage))/\(stage.artifact.file)") }
+    for stage in report.stages {
+      lines.append("artifact  \(folder)/\(StageRunner.folderName(stage))/\(stage.artifact.file)")
+    }
     return lines.joined(separator: "\n") + "\n"
   }
 }

@@ -23,7 +23,9 @@ struct JobPlan {
   /// Opens and checks everything.
   ///
   /// - Throws: what is wrong with the model, the recipe or the evaluation text.
-  init(model: String, tokenizer: String?, recipe: Recipe, allowNonfinite: Bool, observer: @escaping JobObserver) throws {
+  init(
+    model: String, tokenizer: String?, recipe: Recipe, allowNonfinite: Bool, observer: @escaping JobObserver
+  ) throws {
     let source = try ModelFiles.open(model, tokenizer: tokenizer)
     checkpoint = try Checkpoint.load(source)
     stages = [BaselinePass()] + recipe.stages
@@ -52,7 +54,8 @@ struct JobPlan {
         bytes, format: tensor.format, rows: tensor.rowCount, columns: tensor.rowLength)
       guard let place else { continue }
       throw JobError(
-        .badInput, "\(checkpoint.source.path): tensor '\(tensor.name)' has a NaN or infinity at row \(place.row), "
+        .badInput,
+        "\(checkpoint.source.path): tensor '\(tensor.name)' has a NaN or infinity at row \(place.row), "
           + "column \(place.column); the checkpoint is damaged (--allow-nonfinite takes it as it is)")
     }
   }
@@ -100,7 +103,8 @@ enum EvaluationSubject {
         ?? EvaluationText(name: EvaluationSubject.defaultName, bytes: EvaluationSubject.defaultText)
       self = .language(
         try text.chunks(
-          tokenizer: tokenizer, modelContext: architecture.contextLength, context: plan.context, limit: plan.tokens))
+          tokenizer: tokenizer, modelContext: architecture.contextLength, context: plan.context,
+          limit: plan.tokens))
     }
   }
 

@@ -14,7 +14,8 @@ enum StageMetrics {
 extension EvaluationSubject {
   /// Evaluates `model` against `baseline`.
   func evaluate(
-    _ model: RunnableModel, baseline: RunnableModel?, tokenizer: (any Tokenizer)?, observer: @escaping JobObserver
+    _ model: RunnableModel, baseline: RunnableModel?, tokenizer: (any Tokenizer)?,
+    observer: @escaping JobObserver
   ) throws -> StageMetrics {
     let progress: (EvaluationProgress) -> Void = { progress in
       observer(.progress(step: "evaluate", fraction: Double(progress.done) / Double(max(1, progress.total))))

@@ -2,9 +2,9 @@ internal import Compression
 internal import Dispatch
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #else
-import Darwin
+  import Darwin
 #endif
 
 /// Ctrl-C and `kill` leave no litter: unfinished folders and files are removed before the program ends.

@@ -108,7 +108,8 @@ func logits(_ model: any LanguageModel, _ ids: [Int]) -> Matrix {
 
 /// A fresh path in the system's folder for temporary files.
 func temporaryPath(_ ending: String) -> String {
-  FileManager.default.temporaryDirectory.appendingPathComponent("compress-\(UUID().uuidString).\(ending)").path
+  FileManager.default.temporaryDirectory.appendingPathComponent("compress-\(UUID().uuidString).\(ending)")
+    .path
 }
 
 /// Writes a small file.

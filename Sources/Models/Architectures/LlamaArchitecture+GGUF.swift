@@ -26,7 +26,9 @@ extension LlamaArchitecture {
 
   public func ggufEntries(name: String) -> [GGUFEntry] {
     let prefix = configuration.variant.ggufName
-    func entry(_ key: String, _ value: Int) -> GGUFEntry { GGUFEntry("\(prefix).\(key)", .uint32(UInt32(value))) }
+    func entry(_ key: String, _ value: Int) -> GGUFEntry {
+      GGUFEntry("\(prefix).\(key)", .uint32(UInt32(value)))
+    }
     func entry(_ key: String, _ value: Double) -> GGUFEntry {
       GGUFEntry("\(prefix).\(key)", .float32(Float(value)))
     }

@@ -39,7 +39,9 @@ public struct LlamaArchitecture: Architecture {
   public func role(of name: String) -> TensorRole? { table[name]?.role }
 
   public func reasonToLeaveOut(_ name: String) -> String? {
-    let buffers = ["rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", "attn.masked_bias"]
+    let buffers = [
+      "rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", "attn.masked_bias",
+    ]
     return buffers.contains { name.hasSuffix($0) } ? "a buffer, made from the configuration" : nil
   }
 

@@ -54,7 +54,8 @@ package struct LlamaConfiguration: Sendable {
     vocabularySize = try reader.required("vocab_size")
     contextLength = try reader.size("max_position_embeddings") ?? 2048
     normEpsilon = Float(try reader.positive("rms_norm_eps", default: 1e-6))
-    tiesEmbeddings = try reader.has("tie_word_embeddings") ? reader.flag("tie_word_embeddings", default: false) : nil
+    tiesEmbeddings =
+      try reader.has("tie_word_embeddings") ? reader.flag("tie_word_embeddings", default: false) : nil
     let bias = try reader.flag("attention_bias", default: variant == .qwen2)
     hasAttentionBias = bias || variant == .qwen2
     hasAttentionOutputBias = bias && variant != .qwen2

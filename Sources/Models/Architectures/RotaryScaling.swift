@@ -46,8 +46,10 @@ package struct RotaryScaling: Sendable, Equatable {
 
   /// Reads `rope_parameters` (transformers 5), or `rope_scaling` and `rope_theta` (before).
   package init(_ configuration: JSONValue, headLength: Int, contextLength: Int) throws {
-    let parameters = configuration["rope_parameters"] ?? configuration["rope_scaling"] ?? .object(JSONObject())
-    guard parameters.objectValue != nil, !(parameters.objectValue?.members.contains { $0.value.objectValue != nil } ?? false)
+    let parameters =
+      configuration["rope_parameters"] ?? configuration["rope_scaling"] ?? .object(JSONObject())
+    guard parameters.objectValue != nil,
+      !(parameters.objectValue?.members.contains { $0.value.objectValue != nil } ?? false)
     else {
       throw ModelError(.unsupported, "", "rotary parameters that differ between layers are not run here")
     }
@@ -55,11 +57,13 @@ package struct RotaryScaling: Sendable, Equatable {
     let outer = ConfigurationReader(configuration)
     let base = try reader.positive("rope_theta") ?? outer.positive("rope_theta", default: 10000)
     self.init(base: base, headLength: headLength)
-    let part = try reader.positive("partial_rotary_factor") ?? outer.positive("partial_rotary_factor", default: 1)
+    let part =
+      try reader.positive("partial_rotary_factor") ?? outer.positive("partial_rotary_factor", default: 1)
     guard part == 1 else {
       throw ModelError(.unsupported, "", "partial_rotary_factor \(part) is not run here (1 is)")
     }
-    let original = try outer.positive("original_max_position_embeddings")
+    let original =
+      try outer.positive("original_max_position_embeddings")
       ?? reader.positive("original_max_position_embeddings", default: Double(contextLength))
     try read(reader, original: original, contextLength: contextLength)
   }
@@ -79,7 +83,8 @@ package struct RotaryScaling: Sendable, Equatable {
     case "llama3":
       let (low, high) = (try need("low_freq_factor"), try need("high_freq_factor"))
       guard high > low else {
-        throw ModelError(.badConfiguration, "", "high_freq_factor \(high) is not above low_freq_factor \(low)")
+        throw ModelError(
+          .badConfiguration, "", "high_freq_factor \(high) is not above low_freq_factor \(low)")
       }
       kind = .llama3(factor: try need("factor"), low: low, high: high, original: original)
     case "yarn": try readYarn(reader, original: original, contextLength: contextLength)
@@ -93,7 +98,8 @@ package struct RotaryScaling: Sendable, Equatable {
   private mutating func readYarn(
     _ reader: ConfigurationReader, original: Double, contextLength: Int
   ) throws {
-    var yarn = Yarn(factor: try reader.positive("factor") ?? Double(contextLength) / original, original: original)
+    var yarn = Yarn(
+      factor: try reader.positive("factor") ?? Double(contextLength) / original, original: original)
     yarn.betaFast = try reader.positive("beta_fast", default: 32)
     yarn.betaSlow = try reader.positive("beta_slow", default: 1)
     yarn.truncates = try reader.flag("truncate", default: true)
@@ -119,7 +125,8 @@ package struct RotaryScaling: Sendable, Equatable {
       let values = reader.configuration[key]?.arrayValue?.compactMap(\.doubleValue) ?? []
       guard values.count == headLength / 2, values.allSatisfy({ $0 > 0 && $0.isFinite }) else {
         throw ModelError(
-          .badConfiguration, "", "'\(key)' must hold \(headLength / 2) numbers above 0 (head_dim \(headLength) / 2)")
+          .badConfiguration, "",
+          "'\(key)' must hold \(headLength / 2) numbers above 0 (head_dim \(headLength) / 2)")
       }
       return values.map { Float($0) }
     }

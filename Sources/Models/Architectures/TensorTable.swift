@@ -23,7 +23,8 @@ package struct TensorTable: Sendable {
   package init(_ entries: [TensorEntry]) {
     self.entries = entries
     byName = Dictionary(entries.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
-    byGGUFName = Dictionary(entries.enumerated().map { ($1.gguf, $0) }, uniquingKeysWith: { first, _ in first })
+    byGGUFName = Dictionary(
+      entries.enumerated().map { ($1.gguf, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// The entry of a canonical name.

@@ -28,11 +28,14 @@ extension Checkpoint {
     for tensor in tensors where tensor.name.utf8.count > 63 || tensor.shape.count > 4 {
       throw ModelError(
         .unsupported, source.path,
-        "tensor '\(tensor.name)' (\(tensor.shapeText)) does not fit GGUF, whose names end at 63 bytes and shapes at 4 sizes; write safetensors instead")
+        "tensor '\(tensor.name)' (\(tensor.shapeText)) does not fit GGUF, whose names end at 63 bytes and shapes at 4 sizes; write safetensors instead"
+      )
     }
     let type = configuration["model_type"]?.stringValue ?? ""
     var entries = source.metadata.filter { !$0.key.hasPrefix("tokenizer.") && !$0.key.hasPrefix("split.") }
-    entries.removeAll { ["general.file_type", "general.quantization_version", "general.alignment"].contains($0.key) }
+    entries.removeAll {
+      ["general.file_type", "general.quantization_version", "general.alignment"].contains($0.key)
+    }
     if entries.isEmpty {
       entries = [
         GGUFEntry("general.architecture", .string(type.isEmpty ? "unknown" : type)),

@@ -21,7 +21,8 @@ extension Checkpoint {
     if let tensor = tensors.first(where: \.format.isQuantized) {
       throw ModelError(
         .unsupported, source.path,
-        "tensor '\(tensor.name)' is stored as \(tensor.format.rawValue), which safetensors does not have; write GGUF instead")
+        "tensor '\(tensor.name)' is stored as \(tensor.format.rawValue), which safetensors does not have; write GGUF instead"
+      )
     }
     var files = source.tokenizerFiles.map { ($0.kind.rawValue, Array($0.contents.buffer)) }
     if let generation = source.generation {

@@ -31,7 +31,8 @@ public enum Generator {
     model: any LanguageModel, tokenizer: any Tokenizer, prompt: [Int], maxTokens: Int, sampler: Sampler,
     onText: ([UInt8]) throws -> Void
   ) rethrows -> Result {
-    precondition(!prompt.isEmpty && prompt.count <= model.contextLength, "the prompt does not fit the context")
+    precondition(
+      !prompt.isEmpty && prompt.count <= model.contextLength, "the prompt does not fit the context")
     var sampler = sampler
     var text = UTF8Stream()
     var tokens: [Int] = []

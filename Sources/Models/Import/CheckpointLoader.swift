@@ -69,7 +69,8 @@ struct CheckpointLoader {
     if let method = given["quantization_config"]?["quant_method"]?.stringValue {
       throw ModelError(
         .unsupported, source.path,
-        "config.json says that the weights are quantized already by '\(method)'; start from the original checkpoint")
+        "config.json says that the weights are quantized already by '\(method)'; start from the original checkpoint"
+      )
     }
     let names = given["architectures"]?.arrayValue?.compactMap(\.stringValue) ?? []
     let name = given["model_type"]?.stringValue ?? names.first.map(Self.modelType(ofClass:))
@@ -119,7 +120,9 @@ struct CheckpointLoader {
     let normalizes = modules.contains { $0["type"]?.stringValue?.hasSuffix("Normalize") ?? false }
     var mode = "mean"
     if let pooling = file(.pooling) {
-      let modes = pooling.objectValue?.members.filter { $0.key.hasPrefix("pooling_mode_") && $0.value == .bool(true) }
+      let modes = pooling.objectValue?.members.filter {
+        $0.key.hasPrefix("pooling_mode_") && $0.value == .bool(true)
+      }
       switch modes?.map(\.key) ?? [] {
       case ["pooling_mode_mean_tokens"]: mode = "mean"
       case ["pooling_mode_cls_token"]: mode = "cls"
@@ -164,7 +167,8 @@ struct CheckpointLoader {
       result.append(tensor)
     }
     for (reason, names) in left.sorted(by: { $0.key < $1.key }) {
-      let shown = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", … (\(names.count) tensors)" : "")
+      let shown =
+        names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", … (\(names.count) tensors)" : "")
       notes.append("left out \(shown): \(reason)")
     }
     return result
@@ -189,7 +193,8 @@ struct CheckpointLoader {
   }
 
   /// Removes an output that is the embedding: by the file's own aliases, by the configuration, or byte for byte.
-  private mutating func tie(_ tensors: inout [StoredTensor], _ architecture: any Architecture) throws -> Bool {
+  private mutating func tie(_ tensors: inout [StoredTensor], _ architecture: any Architecture) throws -> Bool
+  {
     guard let tie = architecture.tie else { return false }
     let says = configuration["tie_word_embeddings"]?.boolValue
     guard let embedding = tensors.first(where: { $0.name == tie.embedding }) else {
@@ -206,7 +211,8 @@ struct CheckpointLoader {
       guard isShared else {
         throw ModelError(
           .missingTensor, source.path,
-          "tensor '\(tie.output)' is missing, and config.json says that it is not the embedding (tie_word_embeddings)")
+          "tensor '\(tie.output)' is missing, and config.json says that it is not the embedding (tie_word_embeddings)"
+        )
       }
       if says == nil { notes.append("no '\(tie.output)': the output is the token embedding") }
       setTied(true)
@@ -221,7 +227,8 @@ struct CheckpointLoader {
     guard says != true else {
       throw ModelError(
         .badConfiguration, source.path,
-        "config.json ties the output to the embedding (tie_word_embeddings), but '\(tie.output)' differs from it; set it to false if the output is its own")
+        "config.json ties the output to the embedding (tie_word_embeddings), but '\(tie.output)' differs from it; set it to false if the output is its own"
+      )
     }
     setTied(false)
     return false
@@ -246,22 +253,28 @@ struct CheckpointLoader {
     var found = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0) })
     let required = Set(architecture.requiredTensors.map(\.name))
     let shapes = Dictionary(
-      uniqueKeysWithValues: (architecture.requiredTensors + architecture.optionalTensors).map { ($0.name, $0.shape) })
+      uniqueKeysWithValues: (architecture.requiredTensors + architecture.optionalTensors).map {
+        ($0.name, $0.shape)
+      })
     var result: [StoredTensor] = []
     for name in architecture.tensorOrder {
       guard let tensor = found.removeValue(forKey: name) else {
-        if name == architecture.tie?.output, configuration["tie_word_embeddings"]?.boolValue == true { continue }
+        if name == architecture.tie?.output, configuration["tie_word_embeddings"]?.boolValue == true {
+          continue
+        }
         guard !required.contains(name) else { throw missing(name, architecture) }
         continue
       }
       guard let shape = shapes[name], tensor.shape == shape else {
         throw ModelError(
           .wrongShape, source.path,
-          "tensor '\(name)' is \(tensor.shapeText); the configuration asks for \(StoredTensor.text(shapes[name] ?? []))")
+          "tensor '\(name)' is \(tensor.shapeText); the configuration asks for \(StoredTensor.text(shapes[name] ?? []))"
+        )
       }
       guard tensor.format.isWeight else {
         throw ModelError(
-          .unsupported, source.path, "tensor '\(name)' is stored as \(tensor.format.rawValue), which holds no weights")
+          .unsupported, source.path,
+          "tensor '\(name)' is stored as \(tensor.format.rawValue), which holds no weights")
       }
       result.append(tensor)
     }
@@ -270,7 +283,8 @@ struct CheckpointLoader {
   }
 
   private func missing(_ name: String, _ architecture: any Architecture) -> ModelError {
-    let file = source.container == .gguf ? architecture.ggufName(of: name).map { " ('\($0)' in GGUF)" } ?? "" : ""
+    let file =
+      source.container == .gguf ? architecture.ggufName(of: name).map { " ('\($0)' in GGUF)" } ?? "" : ""
     return ModelError(
       .missingTensor, source.path, "tensor '\(name)'\(file) is missing; is the checkpoint complete?")
   }
@@ -293,7 +307,8 @@ struct CheckpointLoader {
     guard size <= rows, size * 2 >= rows else {
       throw ModelError(
         .tokenizerMismatch, source.path,
-        "the tokenizer has \(size) tokens, the model's embedding \(rows) rows; name the right one with --tokenizer")
+        "the tokenizer has \(size) tokens, the model's embedding \(rows) rows; name the right one with --tokenizer"
+      )
     }
     if size < rows { notes.append("the vocabulary is padded from \(size) to \(rows) rows") }
     return tokenizer

@@ -4,7 +4,8 @@ import ModelFiles
 /// Short names for models, for folders and reports.
 enum CheckpointName {
   private static let endings = [
-    ".zst", ".safetensors.index.json", ".bin.index.json", ".gguf", ".safetensors", ".bin", ".pth", ".pt", ".ckpt",
+    ".zst", ".safetensors.index.json", ".bin.index.json", ".gguf", ".safetensors", ".bin", ".pth", ".pt",
+    ".ckpt",
   ]
   /// Names that say nothing about which model it is.
   private static let general: Set<String> = [

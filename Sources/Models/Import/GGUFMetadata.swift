@@ -31,7 +31,8 @@ package struct GGUFMetadata {
     if let number = value.intValue { return number }
     if let list = value.intsValue, let first = list.first, list.allSatisfy({ $0 == first }) { return first }
     throw ModelError(
-      .unsupported, "", "the metadata's '\(full(key))' is no single whole number; sizes that differ are not run here")
+      .unsupported, "",
+      "the metadata's '\(full(key))' is no single whole number; sizes that differ are not run here")
   }
 
   /// A number, or nil when the key is missing or holds something else.

@@ -56,7 +56,8 @@ extension LlamaArchitecture {
     let length = given ?? (heads > 0 ? width / heads : 0)
     if let rotated, rotated != length {
       throw ModelError(
-        .unsupported, "", "rope.dimension_count \(rotated) of heads of length \(length): partial rotation is not run here")
+        .unsupported, "",
+        "rope.dimension_count \(rotated) of heads of length \(length): partial rotation is not run here")
     }
     if let values = try metadata.integer(".attention.value_length"), values != length {
       throw ModelError(
@@ -94,12 +95,15 @@ extension LlamaArchitecture {
   ) throws {
     let base = metadata.number(".rope.freq_base") ?? 10000
     object["rope_theta"] = .number(base)
-    let factor = shortest(metadata.number(".rope.scaling.factor") ?? metadata.number(".rope.scale_linear") ?? 0)
+    let factor = shortest(
+      metadata.number(".rope.scaling.factor") ?? metadata.number(".rope.scale_linear") ?? 0)
     if let table = tensors["rope_freqs.weight"] {
       let divisors = try table.values()
       guard divisors.count == headLength / 2 else {
         throw ModelError(
-          .wrongShape, "", "tensor 'rope_freqs.weight' has \(divisors.count) elements, heads of length \(headLength) need \(headLength / 2)")
+          .wrongShape, "",
+          "tensor 'rope_freqs.weight' has \(divisors.count) elements, heads of length \(headLength) need \(headLength / 2)"
+        )
       }
       object["rope_scaling"] = scaling(divisors, base: base, headLength: headLength)
       return
@@ -108,14 +112,16 @@ extension LlamaArchitecture {
     case "none": break
     case "linear":
       guard factor > 0 else { break }
-      object["rope_scaling"] = .object(JSONObject([("rope_type", .string("linear")), ("factor", .number(factor))]))
+      object["rope_scaling"] = .object(
+        JSONObject([("rope_type", .string("linear")), ("factor", .number(factor))]))
     case "yarn":
       var yarn = JSONObject([("rope_type", .string("yarn")), ("factor", .number(factor))])
       yarn["original_max_position_embeddings"] = .integer(
         try metadata.integer(".rope.scaling.original_context_length") ?? context)
       if let fast = metadata.number(".rope.scaling.yarn_beta_fast") { yarn["beta_fast"] = .number(fast) }
       if let slow = metadata.number(".rope.scaling.yarn_beta_slow") { yarn["beta_slow"] = .number(slow) }
-      let ratio = metadata.number(".rope.scaling.yarn_attn_factor") ?? metadata.number(".rope.scaling.attn_factor")
+      let ratio =
+        metadata.number(".rope.scaling.yarn_attn_factor") ?? metadata.number(".rope.scaling.attn_factor")
       if let ratio { yarn["attention_factor"] = .number(ratio * RotaryScaling.magnitude(factor)) }
       object["rope_scaling"] = .object(yarn)
     case let type:

@@ -18,7 +18,8 @@ extension StoredTensor {
   package func values() throws -> [Float] {
     let region = try bytes.load()
     guard let codec = CodecList.codec(for: format) else {
-      throw ModelError(.unsupported, "", "tensor '\(name)' is stored as \(format.rawValue), which holds no weights")
+      throw ModelError(
+        .unsupported, "", "tensor '\(name)' is stored as \(format.rawValue), which holds no weights")
     }
     return [Float](unsafeUninitializedCapacity: elementCount) { target, count in
       codec.decode(region.buffer, into: target)
@@ -41,7 +42,8 @@ extension StoredTensor {
       return ByteRegion(count: region.count) { target in
         for (place, row) in order.enumerated() {
           let source = UnsafeRawBufferPointer(rebasing: region.buffer[row * size..<(row + 1) * size])
-          UnsafeMutableRawBufferPointer(rebasing: target[place * size..<(place + 1) * size]).copyMemory(from: source)
+          UnsafeMutableRawBufferPointer(rebasing: target[place * size..<(place + 1) * size]).copyMemory(
+            from: source)
         }
       }
     }

@@ -67,7 +67,8 @@ package struct BertModel: EncoderModel {
     precondition(
       sequences.allSatisfy { !$0.isEmpty && $0.count <= contextLength }, "a sequence is empty or too long")
     precondition(
-      sequences.allSatisfy { $0.allSatisfy { $0 >= 0 && $0 < words.rows } }, "a token outside of the vocabulary")
+      sequences.allSatisfy { $0.allSatisfy { $0 >= 0 && $0 < words.rows } },
+      "a token outside of the vocabulary")
     var result = Matrix(rows: sequences.count, columns: embeddingLength)
     var start = 0
     while start < sequences.count {

@@ -29,7 +29,9 @@ package struct LlamaModel: LanguageModel {
     /// The bytes that one pass through the block reads.
     var byteCount: Int {
       let matrices = [query, key, value, attentionOutput, gate, up, down].reduce(0) { $0 + $1.byteCount }
-      let norms = [attentionNorm, feedForwardNorm, queryNorm, keyNorm].reduce(0) { $0 + ($1?.values.count ?? 0) * 4 }
+      let norms = [attentionNorm, feedForwardNorm, queryNorm, keyNorm].reduce(0) {
+        $0 + ($1?.values.count ?? 0) * 4
+      }
       return matrices + norms
     }
   }
@@ -190,7 +192,8 @@ extension LlamaModel {
     for head in 0..<heads {
       let row = x + head * configuration.headLength
       Kernels.rmsNorm(
-        row, weight: norm.values, epsilon: configuration.normEpsilon, into: row, count: configuration.headLength)
+        row, weight: norm.values, epsilon: configuration.normEpsilon, into: row,
+        count: configuration.headLength)
     }
   }
 

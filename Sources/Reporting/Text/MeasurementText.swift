@@ -20,9 +20,13 @@ public enum MeasurementText {
     var rows = [speed("prefill", latency.prefill)]
     if let decode = latency.decode { rows.append(speed("decode", decode)) }
     if let time = latency.timeToFirstToken {
-      rows.append(["time to first token, from opening the file", NumberFormat.seconds(time) + ", warm page cache"])
+      rows.append([
+        "time to first token, from opening the file", NumberFormat.seconds(time) + ", warm page cache",
+      ])
     }
-    if let bytes = latency.bytesPerToken { rows.append(["weights read for a token", NumberFormat.bytes(bytes)]) }
+    if let bytes = latency.bytesPerToken {
+      rows.append(["weights read for a token", NumberFormat.bytes(bytes)])
+    }
     if let memory = latency.peakMemory { rows.append(["peak memory", NumberFormat.bytes(memory)]) }
     rows.append(["threads", "\(latency.threads)"])
     rows.append(["machine", "\(machine.processor), \(machine.instructionSet)"])

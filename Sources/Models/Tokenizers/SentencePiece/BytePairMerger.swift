@@ -65,7 +65,9 @@ struct BytePairMerger {
     let start = symbols[left].start
     let length = symbols[left].length + symbols[right].length
     guard length <= table.longest else { return }
-    guard let id = table.id(of: UnsafeRawBufferPointer(rebasing: text[start..<start + length])) else { return }
+    guard let id = table.id(of: UnsafeRawBufferPointer(rebasing: text[start..<start + length])) else {
+      return
+    }
     queue.push(
       .init(
         key: MergeQueue.key(score: pieces[id].score, place: left), left: Int32(truncatingIfNeeded: left),
