@@ -1,5 +1,5 @@
 internal import Foundation
-public import ModelFiles
+internal import ModelFiles
 public import Models
 public import Passes
 internal import TensorCore

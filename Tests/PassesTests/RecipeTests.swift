@@ -1,4 +1,5 @@
 import Passes
+import TensorCore
 import Testing
 
 @Suite("Recipes")

@@ -1,5 +1,5 @@
 import Glibc
-public import TensorCore
+import TensorCore
 
 /// Picks the next token from logits. The same seed and logits give the same tokens on every machine.
 public struct Sampler: Sendable {
