@@ -4,7 +4,7 @@ torture list of texts. Deterministic.
     python make_tokenizers.py              # needs sentencepiece, tokenizers, transformers
     python make_tokenizers.py SHARED_DATA  # also remakes shared.json: digests of ids on real models and texts
 """
-import base64, hashlib, io, json, os, random, struct, sys
+import base64, io, json, os, random, struct, sys
 
 import sentencepiece as spm
 import tokenizers
@@ -315,11 +315,12 @@ def shared(root):
         for name in names:
             with open(os.path.join(root, "text", name), "rb") as file:
                 ids = encode(file.read(20000))
-            digest = hashlib.sha256(b"".join(struct.pack("<I", i) for i in ids)).hexdigest()
-            entries.append({"model": model, "text": name, "count": len(ids), "sha256": digest, "first": ids[:32]})
+            digest = 0xCBF29CE484222325  # FNV-1a
+            for byte in b"".join(struct.pack("<I", i) for i in ids):
+                digest = (digest ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+            entries.append({"model": model, "text": name, "count": len(ids), "fnv": "%x" % digest, "first": ids[:32]})
     with open(os.path.join(HERE, "shared.json"), "w", encoding="utf-8") as file:
-        json.dump(entries, file, indent=1)
-        file.write("\n")
+        file.write("[\n" + ",\n".join(json.dumps(entry) for entry in entries) + "\n]\n")
 
 
 main()
