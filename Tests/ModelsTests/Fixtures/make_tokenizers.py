@@ -1,8 +1,11 @@
 """Makes the tokenizer fixtures: tiny tokenizers trained on generated text, and what the Python libraries say about a
-torture list of texts. Deterministic.
+torture list of texts.
 
     python make_tokenizers.py              # needs sentencepiece, tokenizers, transformers
     python make_tokenizers.py SHARED_DATA  # also remakes shared.json: digests of ids on real models and texts
+
+Tokenizers that are there are kept, since the trainers of `tokenizers` break ties by hash: delete the folder to train
+them anew.
 """
 import base64, io, json, os, random, struct, sys
 
@@ -74,10 +77,12 @@ def torture():
 
 # ---- SentencePiece
 def train_sentencepiece(name, lines, **options):
+    path = os.path.join(HERE, name + ".model")
+    if os.path.exists(path):
+        return path
     model = io.BytesIO()
     spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, num_threads=1,
                                    minloglevel=2, hard_vocab_limit=False, **options)
-    path = os.path.join(HERE, name + ".model")
     with open(path, "wb") as file:
         file.write(model.getvalue())
     return path
@@ -138,6 +143,8 @@ def byte_level(name, lines, pattern, normalizer=None, ignore_merges=False, templ
 
 def save(name, text):
     path = os.path.join(HERE, name + ".json")
+    if os.path.exists(path):
+        return path
     text = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
@@ -153,10 +160,10 @@ def wordpiece(lines):
     tokenizer.train_from_iterator(lines, trainers.WordPieceTrainer(vocab_size=320, special_tokens=special, show_progress=False))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    vocab = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    yield save("wordpiece", tokenizer.to_str())
+    vocab = sorted(Tokenizer.from_file(os.path.join(HERE, "wordpiece.json")).get_vocab().items(), key=lambda item: item[1])
     with open(os.path.join(HERE, "wordpiece-vocab.txt"), "w", encoding="utf-8") as file:
         file.write("".join(token + "\n" for token, _ in vocab))
-    yield save("wordpiece", tokenizer.to_str())
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False, handle_chinese_chars=False)
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     yield save("wordpiece-cased", tokenizer.to_str())
