@@ -30,7 +30,8 @@ struct Llama2cTokenizer: Tokenizer {
       let length = Int(number(place + 4))
       place += 8
       guard length <= longest, length <= bytes.count - place else {
-        throw fail("piece \(pieces.count) has \(length) bytes, where \(min(longest, bytes.count - place)) can be")
+        throw fail(
+          "piece \(pieces.count) has \(length) bytes, where \(min(longest, bytes.count - place)) can be")
       }
       guard !score.isNaN else { throw fail("the score of piece \(pieces.count) is not a number") }
       let text = Array(bytes[place..<place + length])
@@ -105,7 +106,9 @@ extension Llama2cTokenizer {
     while place < range.upperBound {
       var length = 1
       // run.c gathers continuation bytes behind any byte, up to four in all; but not behind the space it puts in front.
-      while place > 0, length < 4, place + length < range.upperBound, text[place + length] & 0xC0 == 0x80 { length += 1 }
+      while place > 0, length < 4, place + length < range.upperBound, text[place + length] & 0xC0 == 0x80 {
+        length += 1
+      }
       if let id = table.id(of: UnsafeRawBufferPointer(rebasing: text[place..<place + length])) {
         ids.append(id)
       } else {
@@ -139,7 +142,8 @@ extension Llama2cTokenizer {
     while let top = queue.pop() {
       let left = Int(top.left)
       // A removed symbol has no version; any change of either side changes the sum.
-      guard version[left] >= 0, next[left] < ids.count, version[left] &+ version[next[left]] == top.witness else {
+      guard version[left] >= 0, next[left] < ids.count, version[left] &+ version[next[left]] == top.witness
+      else {
         continue
       }
       let right = next[left]
@@ -200,9 +204,11 @@ extension Llama2cTokenizer {
     }
     let special = SpecialIDs(beginning: Llama2cTokenizer.beginning, end: Llama2cTokenizer.end, unknown: 0)
     return [
-      GGUFEntry(GGUFTokenizerKey.model, .string("llama")), GGUFEntry(GGUFTokenizerKey.pre, .string("default")),
+      GGUFEntry(GGUFTokenizerKey.model, .string("llama")),
+      GGUFEntry(GGUFTokenizerKey.pre, .string("default")),
     ] + Models.ggufEntries(of: escaped) + special.ggufEntries + [
-      GGUFEntry(GGUFTokenizerKey.addsBeginning, .bool(true)), GGUFEntry(GGUFTokenizerKey.addsEnd, .bool(false)),
+      GGUFEntry(GGUFTokenizerKey.addsBeginning, .bool(true)),
+      GGUFEntry(GGUFTokenizerKey.addsEnd, .bool(false)),
       GGUFEntry(GGUFTokenizerKey.addsSpacePrefix, .bool(true)),
       GGUFEntry(GGUFTokenizerKey.own, .string(#"{"type":"llama2c"}"#)),
     ]
@@ -212,7 +218,8 @@ extension Llama2cTokenizer {
   static func fromGGUF(_ entries: GGUFTokenizerEntries) throws(TokenizerError) -> Llama2cTokenizer {
     let pieces = try entries.pieces()
     guard pieces.count >= firstByte + 256 else {
-      throw TokenizerError(path: entries.path, "a llama2.c vocabulary of \(pieces.count) pieces lacks the bytes")
+      throw TokenizerError(
+        path: entries.path, "a llama2.c vocabulary of \(pieces.count) pieces lacks the bytes")
     }
     return Llama2cTokenizer(
       pieces.enumerated().map { id, piece in

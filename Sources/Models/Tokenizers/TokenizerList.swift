@@ -17,7 +17,9 @@ public enum TokenizerList {
   private static func read(_ source: ModelSource) throws -> (any Tokenizer)? {
     if let tokenizer = try tokenizer(ofGGUF: source.metadata, path: source.path) { return tokenizer }
     let configuration = try configuration(of: source)
-    func file(_ kind: TokenizerFile.Kind) -> TokenizerFile? { source.tokenizerFiles.first { $0.kind == kind } }
+    func file(_ kind: TokenizerFile.Kind) -> TokenizerFile? {
+      source.tokenizerFiles.first { $0.kind == kind }
+    }
     if let file = file(.json) {
       do {
         let json = try parse(file)
@@ -31,7 +33,8 @@ public enum TokenizerList {
     if let file = file(.sentencePiece) {
       let hasConfiguration = self.file(.configuration, of: source) != nil
       return try SentencePieceTokenizer.fromFile(
-        try SentencePieceModel(file.contents, path: file.path), configuration: hasConfiguration ? configuration : nil,
+        try SentencePieceModel(file.contents, path: file.path),
+        configuration: hasConfiguration ? configuration : nil,
         path: file.path)
     }
     if let file = file(.wordPiece) {

@@ -61,7 +61,8 @@ enum TokenizerFixtures {
     if let configuration {
       files.append(
         TokenizerFile(
-          kind: .configuration, path: "tokenizer_config.json", contents: ByteRegion(Array(configuration.utf8))))
+          kind: .configuration, path: "tokenizer_config.json", contents: ByteRegion(Array(configuration.utf8))
+        ))
     }
     return try TokenizerList.tokenizer(of: source(files))
   }

@@ -90,12 +90,19 @@ import Testing
     (#"{"model":{"type":"BPE","vocab":{"a":0},"merges":["a b"]}}"#, "merge 0"),
     (#"{"model":{"type":"BPE","vocab":{"a":0},"merges":["ab"]}}"#, "not two tokens"),
     (#"{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"normalizer":{"type":"X"}}"#, "normalizer 'X'"),
-    (#"{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"pre_tokenizer":{"type":"X"}}"#, "pre-tokenizer 'X'"),
+    (
+      #"{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"pre_tokenizer":{"type":"X"}}"#,
+      "pre-tokenizer 'X'"
+    ),
     (#"{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"decoder":{"type":"X"}}"#, "decoder 'X'"),
-    (#"{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"post_processor":{"type":"X"}}"#, "post-processor 'X'"),
+    (
+      #"{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"post_processor":{"type":"X"}}"#,
+      "post-processor 'X'"
+    ),
     (
       #"{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"pre_tokenizer":{"type":"Split","pattern":"#
-        + #"{"Regex":"(a)\\1"},"behavior":"Isolated","invert":false}}"#, "the pattern '(a)\\1' is not supported"
+        + #"{"Regex":"(a)\\1"},"behavior":"Isolated","invert":false}}"#,
+      "the pattern '(a)\\1' is not supported"
     ),
     (
       #"{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"post_processor":{"type":"BertProcessing","#
@@ -131,11 +138,17 @@ import Testing
     }
     let llama = GGUFEntry("tokenizer.ggml.model", .string("llama"))
     let tokens = GGUFEntry("tokenizer.ggml.tokens", .strings(["<unk>", "a"]))
-    #expect(message([GGUFEntry("tokenizer.ggml.model", .string("rwkv"))]) == "x.gguf: the tokenizer model 'rwkv' is not supported")
+    #expect(
+      message([GGUFEntry("tokenizer.ggml.model", .string("rwkv"))])
+        == "x.gguf: the tokenizer model 'rwkv' is not supported")
     #expect(message([llama]).contains("missing or empty"))
-    #expect(message([llama, tokens, GGUFEntry("tokenizer.ggml.scores", .float32s([0]))]).contains("1 scores"))
-    #expect(message([llama, tokens, GGUFEntry("tokenizer.ggml.token_type", .int32s([1, 9]))]).contains("unknown type 9"))
-    #expect(message([llama, tokens, GGUFEntry("tokenizer.ggml.bos_token_id", .uint32(2))]).contains("has 2 pieces"))
+    #expect(
+      message([llama, tokens, GGUFEntry("tokenizer.ggml.scores", .float32s([0]))]).contains("1 scores"))
+    #expect(
+      message([llama, tokens, GGUFEntry("tokenizer.ggml.token_type", .int32s([1, 9]))]).contains(
+        "unknown type 9"))
+    #expect(
+      message([llama, tokens, GGUFEntry("tokenizer.ggml.bos_token_id", .uint32(2))]).contains("has 2 pieces"))
     #expect(message([llama, tokens]) == "read")
     let gpt2 = GGUFEntry("tokenizer.ggml.model", .string("gpt2"))
     #expect(message([gpt2, tokens, GGUFEntry("tokenizer.ggml.pre", .string("zz"))]).contains("'zz'"))

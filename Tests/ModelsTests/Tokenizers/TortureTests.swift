@@ -17,7 +17,8 @@ import Testing
     // SentencePiece's own ids come without special ones.
     let addSpecial = !name.hasSuffix(".model")
     for (text, ids) in zip(TokenizerFixtures.texts, expected.ids) {
-      #expect(tokenizer.encode(text, addSpecial: addSpecial) == ids, "\(name): \(TokenizerFixtures.show(text))")
+      #expect(
+        tokenizer.encode(text, addSpecial: addSpecial) == ids, "\(name): \(TokenizerFixtures.show(text))")
     }
     for (text, ids) in zip(TokenizerFixtures.texts, expected.plain ?? []) {
       #expect(tokenizer.encode(text, addSpecial: false) == ids, "\(name): \(TokenizerFixtures.show(text))")

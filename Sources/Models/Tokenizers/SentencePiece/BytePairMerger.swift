@@ -31,7 +31,8 @@ struct BytePairMerger {
 
   /// Merges until nothing merges, and hands each remaining symbol's range to `body`.
   mutating func merge(
-    _ text: UnsafeRawBufferPointer, table: PieceTable, scores: [Float], isUnused: [Bool], body: (Range<Int>) -> Void
+    _ text: UnsafeRawBufferPointer, table: PieceTable, scores: [Float], isUnused: [Bool],
+    body: (Range<Int>) -> Void
   ) {
     for index in symbols.indices.dropFirst() { consider(index - 1, index, text, table, scores, isUnused) }
     while let top = queue.pop() {
@@ -66,7 +67,9 @@ struct BytePairMerger {
     let start = symbols[left].start
     let length = symbols[left].length + symbols[right].length
     guard length <= table.longest else { return }
-    guard let id = table.id(of: UnsafeRawBufferPointer(rebasing: text[start..<start + length])) else { return }
+    guard let id = table.id(of: UnsafeRawBufferPointer(rebasing: text[start..<start + length])) else {
+      return
+    }
     queue.push(
       .init(
         key: MergeQueue.key(score: scores[id], place: left), left: Int32(truncatingIfNeeded: left),

@@ -37,7 +37,9 @@ struct UnigramLattice: Sendable {
     }
     if arithmetic == .sentencePiece {
       // Without normal pieces SentencePiece starts from the limits of `float`.
-      if lowest > highest { (lowest, highest) = (Double(Float.greatestFiniteMagnitude), Double(Float.leastNormalMagnitude)) }
+      if lowest > highest {
+        (lowest, highest) = (Double(Float.greatestFiniteMagnitude), Double(Float.leastNormalMagnitude))
+      }
       for (id, piece) in pieces.enumerated() where piece.type == .userDefined {
         scores[id] = Double(Float(Double(Float(piece.bytes.count) * Float(highest)) - 0.1))
       }

@@ -14,7 +14,8 @@ struct ScalarClasses: OptionSet, Sendable, Hashable {
   static let punctuation: ScalarClasses = named("P") ?? []
 
   private static let names = [
-    "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po",
+    "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf",
+    "Po",
     "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn",
   ]
 
@@ -46,7 +47,9 @@ struct ScalarClasses: OptionSet, Sendable, Hashable {
     let wordLike: [Unicode.GeneralCategory] = [
       .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation,
     ]
-    if properties.isAlphabetic || properties.isJoinControl || wordLike.contains(category) { bits |= word.rawValue }
+    if properties.isAlphabetic || properties.isJoinControl || wordLike.contains(category) {
+      bits |= word.rawValue
+    }
     return ScalarClasses(rawValue: bits)
   }
 
