@@ -66,6 +66,7 @@ TORTURE = [
     "C:\\Users\\x", "a_b_c __init__", "CamelCaseWord", "ALLCAPS", "ǈ", "x\u0338", "\u0e33", "ा", "a\u0903b", "\u17b4",
     "\u2e55\u2e5d\u061d\u166d", "\U0001f9ff\U0001fae0", "\u20bf\u20c0", "\u061c\u2066\u2069\u0890", "\U000e0041",
     " n't 'm do not 's 've 're . ? ! ,", "you ' re", "a \n b \n\n c", "x\n \n y", "  \n  \n", "\n \n", " \r\n x", "end\n", "end \n ",
+    "a\u1734b a\u1885b a\ua9bdb a\U000111c9b a\U0001171eb", "a\u1cf2b a\u08d4b a\u08e3b a\u0afab", "a\u08e2b a\U0001bca0b",
 ]
 BROKEN = [b"\xff", b"\xfe\xff", b"a\xffb", b"\xc3", b"a\xc3", b"\xc3(", b"\xe2\x82", b"\xe2\x82x", b"\xf0\x9f\x98", b"\xf0\x9f\x98 ok",
           b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80", b"\x80\x80\x80", b"ok \xe2\x96 no", b"\xe2\x96\x81\xe2\x96", b"\xf4\x90\x80\x80"]
@@ -271,6 +272,11 @@ def b64(data):
     return base64.b64encode(data).decode()
 
 
+def differing(decoded, texts):
+    """The decoded texts; None where that is the text itself."""
+    return [None if new.encode("utf-8") == old else b64(new.encode("utf-8")) for new, old in zip(decoded, texts)]
+
+
 def main():
     lines = corpus()
     texts = torture()
@@ -278,7 +284,7 @@ def main():
     for path in sentencepieces(lines):
         processor = spm.SentencePieceProcessor(model_file=path)
         ids = [processor.encode(text) for text in texts]
-        results[os.path.basename(path)] = {"ids": ids, "decoded": [b64(processor.decode(i).encode("utf-8")) for i in ids]}
+        results[os.path.basename(path)] = {"ids": ids, "decoded": differing([processor.decode(i) for i in ids], texts)}
     encode = llama2c(os.path.join(HERE, "spm-bpe.model"))
     results["llama2c.bin"] = {"ids": [encode(text) for text in texts]}
     paths = [
@@ -296,7 +302,7 @@ def main():
         plain = [tokenizer.encode(text, add_special_tokens=False).ids for text in strings]
         results[os.path.basename(path)] = {
             "ids": ids, "plain": plain if plain != ids else None,
-            "decoded": [b64(tokenizer.decode(i).encode("utf-8")) for i in ids]}
+            "decoded": differing([tokenizer.decode(i) for i in ids], texts)}
     results = {name: {key: value for key, value in entry.items() if value is not None} for name, entry in results.items()}
     with open(os.path.join(HERE, "torture.json"), "w", encoding="utf-8") as file:
         json.dump({"versions": {"sentencepiece": spm.__version__, "tokenizers": tokenizers.__version__},
