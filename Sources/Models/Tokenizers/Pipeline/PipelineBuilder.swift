@@ -26,8 +26,9 @@ extension PipelineTokenizer {
     added = AddedTokens(addedTokens) { text in normalizers.reduce(text) { $1.apply(to: $0) } }
     model = try PipelineTokenizer.model(description, preTokenizers, path)
     chatTemplate = configuration.chatTemplate
-    special = configuration.complete(
-      PipelineTokenizer.special(configuration, pieces, document["model"]), count: pieces.count)
+    let named = PipelineTokenizer.special(configuration, pieces, document["model"])
+    special = PipelineTokenizer.completed(
+      configuration.complete(named, count: pieces.count), template, document["model"])
     self.pieces = pieces
   }
 
@@ -89,6 +90,23 @@ extension PipelineTokenizer {
       "<|eom_id|>",
     ] {
       if let id = id(text), pieces[id].type == .control { special.stops.insert(id) }
+    }
+    return special
+  }
+
+  /// What no configuration names, the template does: its first and last ids.
+  private static func completed(
+    _ special: SpecialIDs, _ template: [TemplatePart], _ model: JSONValue?
+  ) -> SpecialIDs {
+    var special = special
+    let isWordPiece = model?["type"]?.stringValue == "WordPiece"
+    if case .special(let id) = template.first {
+      if isWordPiece { special.classifier = special.classifier ?? id }
+      if special.classifier != id { special.beginning = special.beginning ?? id }
+    }
+    if case .special(let id) = template.last {
+      if isWordPiece { special.separator = special.separator ?? id }
+      if special.separator != id { special.end = special.end ?? id }
     }
     return special
   }
