@@ -39,8 +39,10 @@ import Testing
       model.forward(ids, cache: model.makeCache(capacity: 4), logits: request)
     }
     #expect(run(.none) == Matrix(rows: 0, columns: 64))
-    #expect(run(.last).elements == Array(all.row(3)))
-    #expect(run(.from(2)).elements == Array(all.row(2)) + Array(all.row(3)))
+    // One row takes another route through the matrix product than four: equal up to rounding.
+    #expect(relativeError(run(.last), Matrix(rows: 1, columns: 64, elements: Array(all.row(3)))) < 1e-6)
+    let end = Matrix(rows: 2, columns: 64, elements: Array(all.row(2)) + Array(all.row(3)))
+    #expect(relativeError(run(.from(2)), end) < 1e-6)
     #expect(run(.from(4)).rows == 0)
   }
 

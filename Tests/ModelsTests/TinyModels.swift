@@ -33,7 +33,8 @@ enum TinyModel {
 
   /// A JSON file.
   static func json(_ path: String) throws -> JSONValue {
-    try JSONValue(parsing: MappedFile(path: path).region.buffer)
+    let file = try MappedFile(path: path)
+    return try withExtendedLifetime(file) { try JSONValue(parsing: file.region.buffer) }
   }
 
   /// The source that a GGUF file of this checkpoint is.
@@ -58,8 +59,10 @@ struct Reference {
     func integers(_ name: String) throws -> [Int]? {
       guard let tensor = source.tensors.first(where: { $0.name == name }) else { return nil }
       let region = try tensor.bytes.load()
-      return (0..<tensor.elementCount).map {
-        Int(region.base.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self))
+      return withExtendedLifetime(region) {
+        (0..<tensor.elementCount).map {
+          Int(region.base.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self))
+        }
       }
     }
     let flat = try #require(try integers("input_ids"))
@@ -115,4 +118,18 @@ func temporaryPath(_ ending: String) -> String {
 /// Writes a small file.
 func writeFile(_ bytes: [UInt8], to path: String) throws {
   try Data(bytes).write(to: URL(fileURLWithPath: path))
+}
+
+/// A tokenizer whose token n is the character n + 32.
+struct LetterTokenizer: Tokenizer {
+  var stop: Set<Int>
+  var vocabularySize: Int { 64 }
+  var beginningOfText: Int? { nil }
+  var endOfText: Int? { nil }
+  var stopIDs: Set<Int> { stop }
+  var addsBeginningOfText: Bool { false }
+  func encode(_ text: [UInt8], addSpecial: Bool) -> [Int] { text.map { Int($0) - 32 } }
+  func decode(_ ids: [Int]) -> [UInt8] { ids.map { UInt8($0 + 32) } }
+  func piece(_ id: Int) -> [UInt8] { decode([id]) }
+  var ggufEntries: [GGUFEntry] { [] }
 }

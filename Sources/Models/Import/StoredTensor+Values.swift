@@ -22,7 +22,8 @@ extension StoredTensor {
         .unsupported, "", "tensor '\(name)' is stored as \(format.rawValue), which holds no weights")
     }
     return [Float](unsafeUninitializedCapacity: elementCount) { target, count in
-      codec.decode(region.buffer, into: target)
+      // A lazily made region has no owner but this one.
+      withExtendedLifetime(region) { codec.decode(region.buffer, into: target) }
       count = elementCount
     }
   }
@@ -40,10 +41,11 @@ extension StoredTensor {
     result.bytes = TensorBytes(count: bytes.count) {
       let region = try original.load()
       return ByteRegion(count: region.count) { target in
-        for (place, row) in order.enumerated() {
-          let source = UnsafeRawBufferPointer(rebasing: region.buffer[row * size..<(row + 1) * size])
-          UnsafeMutableRawBufferPointer(rebasing: target[place * size..<(place + 1) * size]).copyMemory(
-            from: source)
+        withExtendedLifetime(region) {
+          guard let base = target.baseAddress else { return }
+          for (place, row) in order.enumerated() {
+            (base + place * size).copyMemory(from: region.base + row * size, byteCount: size)
+          }
         }
       }
     }
@@ -84,7 +86,9 @@ extension StoredTensor {
   package func hasSameContents(as other: StoredTensor) throws -> Bool {
     guard shape == other.shape, format == other.format, bytes.count == other.bytes.count else { return false }
     let (mine, theirs) = (try bytes.load(), try other.bytes.load())
-    return mine.base == theirs.base || memcmp(mine.base, theirs.base, mine.count) == 0
+    return withExtendedLifetime((mine, theirs)) {
+      mine.base == theirs.base || memcmp(mine.base, theirs.base, mine.count) == 0
+    }
   }
 
   /// The shape as people write it: "512 × 64".
