@@ -109,7 +109,8 @@ let package = Package(
     .testTarget(
       name: "CompressionTests",
       dependencies: [
-        "Compression", "Passes", "Models", "ModelFiles", "Evaluation", "Reporting", "TensorCore", "TestSupport",
+        "Compression", "Passes", "Models", "ModelFiles", "Evaluation", "Reporting", "TensorCore",
+        "TestSupport",
       ],
       swiftSettings: settings),
     .testTarget(

@@ -19,7 +19,8 @@ enum ContainerOutput {
     var (metadata, tensors) = try checkpoint.ggufContents()
     if let tensor = tensors.first(where: { GGUFTypes.number(of: $0.format) == nil }) {
       throw JobError(
-        .badInput, "\(checkpoint.source.path): GGUF has no type for tensor '\(tensor.name)' (\(tensor.format.rawValue)); "
+        .badInput,
+        "\(checkpoint.source.path): GGUF has no type for tensor '\(tensor.name)' (\(tensor.format.rawValue)); "
           + "use --format safetensors")
     }
     let dominant = dominantFormat(of: tensors)
@@ -33,7 +34,8 @@ enum ContainerOutput {
   private static func safetensors(_ checkpoint: Checkpoint) throws -> ContainerLayout {
     if let tensor = checkpoint.tensors.first(where: { $0.format.isQuantized }) {
       throw JobError(
-        .badInput, "\(checkpoint.source.path): safetensors has no type for tensor '\(tensor.name)' "
+        .badInput,
+        "\(checkpoint.source.path): safetensors has no type for tensor '\(tensor.name)' "
           + "(\(tensor.format.rawValue)); use --format gguf")
     }
     return try SafetensorsWriter.layout(tensors: checkpoint.tensors, metadata: ["format": "pt"])
@@ -42,7 +44,9 @@ enum ContainerOutput {
   /// The format that holds most weights.
   static func dominantFormat(of tensors: [StoredTensor]) -> TensorFormat {
     var counts: [TensorFormat: Int] = [:]
-    for tensor in tensors where tensor.shape.count >= 2 { counts[tensor.format, default: 0] += tensor.elementCount }
+    for tensor in tensors where tensor.shape.count >= 2 {
+      counts[tensor.format, default: 0] += tensor.elementCount
+    }
     return counts.max { ($0.value, $1.key.rawValue) < ($1.value, $0.key.rawValue) }?.key ?? .f32
   }
 

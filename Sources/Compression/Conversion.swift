@@ -1,7 +1,8 @@
 internal import Foundation
-public import ModelFiles
+internal import ModelFiles
 public import Models
 public import Passes
+internal import TensorCore
 
 /// Writes a model in another container or format, nothing evaluated.
 public struct Conversion: Sendable {
@@ -22,9 +23,11 @@ public struct Conversion: Sendable {
   /// Writes `checkpoint` to `path`: one file; for plain safetensors a folder with configuration and tokenizer beside it.
   ///
   /// - Returns: the files written, with their sizes.
-  public func run(_ checkpoint: Checkpoint, to path: String, observer: JobObserver = { _ in }) throws -> [(
-    path: String, bytes: Int
-  )] {
+  public func run(_ checkpoint: Checkpoint, to path: String, observer: @escaping JobObserver = { _ in })
+    throws -> [(
+      path: String, bytes: Int
+    )]
+  {
     let baseline = BaselinePass()
     var converted = try baseline.apply(try baseline.plan(for: checkpoint), to: checkpoint)
     if let pass { converted = try pass.apply(try pass.plan(for: converted), to: converted) }
@@ -36,7 +39,8 @@ public struct Conversion: Sendable {
   }
 
   private func pack(
-    _ layout: ContainerLayout, to path: String, level: Int, _ checkpoint: Checkpoint, _ observer: @escaping JobObserver
+    _ layout: ContainerLayout, to path: String, level: Int, _ checkpoint: Checkpoint,
+    _ observer: @escaping JobObserver
   ) throws -> Int {
     var source: [String: String] = [:]
     for file in checkpoint.source.files {
@@ -50,7 +54,9 @@ public struct Conversion: Sendable {
     }.bytes
   }
 
-  private func write(_ layout: ContainerLayout, to path: String, _ observer: @escaping JobObserver) throws -> Int {
+  private func write(_ layout: ContainerLayout, to path: String, _ observer: @escaping JobObserver) throws
+    -> Int
+  {
     var sink = ProgressSink(file: try AtomicFile(path: path), total: layout.size, observer: observer)
     try layout.write(to: &sink)
     try sink.file.commit()
@@ -76,7 +82,8 @@ public struct Conversion: Sendable {
       written.append((target, file.contents.count))
     }
     if checkpoint.source.tokenizerFiles.isEmpty, checkpoint.tokenizer != nil {
-      observer(.note("the tokenizer lives inside the GGUF; the folder has none, take it from the original model"))
+      observer(
+        .note("the tokenizer lives inside the GGUF; the folder has none, take it from the original model"))
     }
     return written
   }

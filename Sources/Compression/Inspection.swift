@@ -1,5 +1,6 @@
 public import ModelFiles
 public import Models
+internal import TensorCore
 
 /// What is in a model file, for people and for scripts.
 public struct Inspection: Sendable {
@@ -45,7 +46,8 @@ public struct Inspection: Sendable {
       ("name", .string(checkpoint.name)), ("architecture", .string(architecture)),
       ("container", .string(checkpoint.source.container.rawValue)),
       ("files", .array(checkpoint.source.files.map { .string($0) })),
-      ("parameters", .integer(parameters)), ("tensorBytes", .integer(bytes)), ("tied", .bool(checkpoint.isTied)),
+      ("parameters", .integer(parameters)), ("tensorBytes", .integer(bytes)),
+      ("tied", .bool(checkpoint.isTied)),
       ("configuration", checkpoint.configuration), ("tensors", .array(tensors)),
       ("notes", .array(checkpoint.notes.map { .string($0) })),
     ])
@@ -80,10 +82,13 @@ public struct Inspection: Sendable {
       "output        \(checkpoint.isTied ? "tied to the token embedding" : "a matrix of its own, or none")",
       "tokenizer     \(describeTokenizer())",
     ]
-    lines += formats.map { "format        \($0.name): \($0.tensors) tensors, \($0.weights) weights, \($0.bytes) bytes" }
+    lines += formats.map {
+      "format        \($0.name): \($0.tensors) tensors, \($0.weights) weights, \($0.bytes) bytes"
+    }
     if let manifest = checkpoint.source.manifest {
       lines.append("artifact      decodes to \(manifest.decodedSize) bytes, sha256 \(manifest.sha256)")
-      lines.append("              Merkle root \(manifest.merkleRoot), made by compress \(manifest.toolVersion)")
+      lines.append(
+        "              Merkle root \(manifest.merkleRoot), made by compress \(manifest.toolVersion)")
     }
     lines += checkpoint.notes.map { "note          \($0)" }
     if let members = checkpoint.configuration.objectValue?.members, !members.isEmpty {
@@ -100,7 +105,8 @@ public struct Inspection: Sendable {
   private func describeTokenizer() -> String {
     guard let tokenizer = checkpoint.tokenizer else { return "none" }
     func id(_ name: String, _ value: Int?) -> String { value.map { ", \(name) \($0)" } ?? "" }
-    return "\(tokenizer.vocabularySize) ids" + id("BOS", tokenizer.beginningOfText) + id("EOS", tokenizer.endOfText)
+    return "\(tokenizer.vocabularySize) ids" + id("BOS", tokenizer.beginningOfText)
+      + id("EOS", tokenizer.endOfText)
   }
 
   private func tensorRows() -> [String] {

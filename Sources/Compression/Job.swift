@@ -30,7 +30,8 @@ public struct Job: Sendable {
 
   /// A job.
   public init(
-    model: String, tokenizer: String? = nil, recipe: Recipe, output: String? = nil, allowNonfinite: Bool = false,
+    model: String, tokenizer: String? = nil, recipe: Recipe, output: String? = nil,
+    allowNonfinite: Bool = false,
     commandLine: [String] = [], probe: LatencyProbe = .inProcess
   ) {
     self.model = model
@@ -47,7 +48,7 @@ public struct Job: Sendable {
   /// Everything that can be refused is refused before a byte is written; the run's folder appears, whole, at the end.
   /// - Parameter observer: told what happens; called from this thread.
   /// - Throws: ``JobError`` or one of the errors that it can be made from.
-  public func run(_ observer: JobObserver = { _ in }) throws -> JobOutcome {
+  public func run(_ observer: @escaping JobObserver = { _ in }) throws -> JobOutcome {
     let start = ContinuousClock.now
     let date = ISO8601DateFormatter().string(from: Date())
     let plan = try JobPlan(
@@ -58,12 +59,15 @@ public struct Job: Sendable {
     do {
       try folder.requireSpace(plan.outputBytes)
       let context = try runContext(plan)
-      let stages = try StageRunner(job: self, plan: plan, folder: folder, context: context, observer: observer).run()
+      let stages = try StageRunner(
+        job: self, plan: plan, folder: folder, context: context, observer: observer
+      ).run()
       let report = RunReport(
-        date: date, seconds: seconds(since: start), recipeName: recipe.name, recipe: recipe.json, run: context,
+        date: date, seconds: seconds(since: start), recipeName: recipe.name, recipe: recipe.json,
+        run: context,
         stages: stages, notes: plan.checkpoint.notes)
-      try folder.write(report.json.text(indent: 2) + "\n", to: "report.json")
-      try folder.write(MarkdownReport.text(of: report), to: "report.md")
+      try folder.write(report.jsonText, to: "report.json")
+      try folder.write(MarkdownReport.text(report), to: "report.md")
       try folder.write(recipe.yaml, to: "recipe.yaml")
       try folder.commit()
       return JobOutcome(report: report, folder: place)
@@ -97,12 +101,14 @@ public struct JobOutcome: Sendable {
   public var folder: String
 
   /// The stages as a table for a terminal of `width` columns.
-  public func table(width: Int) -> String { StageTable.text(of: report.stages, width: width) }
+  public func table(width: Int) -> String { StageTable(report.stages).text(width: width) }
 
   /// Where report and artifacts are, a line each.
   public var places: String {
     var lines = ["", "report    \(folder)/report.md"]
-    for stage in report.stages { lines.append("artifact  \(folder)/\(StageRunner.folderName(stage))/\(stage.artifact.file)") }
+    for stage in report.stages {
+      lines.append("artifact  \(folder)/\(StageRunner.folderName(stage))/\(stage.artifact.file)")
+    }
     return lines.joined(separator: "\n") + "\n"
   }
 }

@@ -1,8 +1,8 @@
-public import Evaluation
-public import ModelFiles
-public import Models
-public import Passes
-public import TensorCore
+internal import Evaluation
+internal import ModelFiles
+internal import Models
+internal import Passes
+internal import TensorCore
 
 /// Why a command stops, with the exit code that scripts see.
 public struct JobError: Error, Equatable, CustomStringConvertible {

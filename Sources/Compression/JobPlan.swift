@@ -5,6 +5,7 @@ internal import ModelFiles
 internal import Models
 internal import Passes
 internal import TensorCore
+internal import WeightCodecs
 
 /// Everything a job decides before it writes a byte.
 struct JobPlan {
@@ -22,7 +23,9 @@ struct JobPlan {
   /// Opens and checks everything.
   ///
   /// - Throws: what is wrong with the model, the recipe or the evaluation text.
-  init(model: String, tokenizer: String?, recipe: Recipe, allowNonfinite: Bool, observer: JobObserver) throws {
+  init(
+    model: String, tokenizer: String?, recipe: Recipe, allowNonfinite: Bool, observer: @escaping JobObserver
+  ) throws {
     let source = try ModelFiles.open(model, tokenizer: tokenizer)
     checkpoint = try Checkpoint.load(source)
     stages = [BaselinePass()] + recipe.stages
@@ -43,12 +46,18 @@ struct JobPlan {
   /// The most bytes that the artifacts of all stages can take, about.
   var outputBytes: Int { plans.reduce(0) { $0 + $1.bytes } }
 
-  private static func refuseNonfinite(_ checkpoint: Checkpoint, observer: JobObserver) throws {
-    observer(.progress(step: "check weights", fraction: 0))
-    guard let place = try checkpoint.firstNonFinite() else { return }
-    throw JobError(
-      .badInput, "\(checkpoint.source.path): tensor '\(place.tensor)' has a NaN or infinity at row \(place.row), "
-        + "column \(place.column); the checkpoint is damaged (--allow-nonfinite takes it as it is)")
+  private static func refuseNonfinite(_ checkpoint: Checkpoint, observer: @escaping JobObserver) throws {
+    for (index, tensor) in checkpoint.tensors.enumerated() where tensor.format.isWeight {
+      observer(.progress(step: "check weights", fraction: Double(index) / Double(checkpoint.tensors.count)))
+      let bytes = try tensor.bytes.load()
+      let place = try TensorCoding.firstNonFinite(
+        bytes, format: tensor.format, rows: tensor.rowCount, columns: tensor.rowLength)
+      guard let place else { continue }
+      throw JobError(
+        .badInput,
+        "\(checkpoint.source.path): tensor '\(tensor.name)' has a NaN or infinity at row \(place.row), "
+          + "column \(place.column); the checkpoint is damaged (--allow-nonfinite takes it as it is)")
+    }
   }
 
   /// Pass errors know the tensor, not the file.
@@ -94,7 +103,8 @@ enum EvaluationSubject {
         ?? EvaluationText(name: EvaluationSubject.defaultName, bytes: EvaluationSubject.defaultText)
       self = .language(
         try text.chunks(
-          tokenizer: tokenizer, modelContext: architecture.contextLength, context: plan.context, limit: plan.tokens))
+          tokenizer: tokenizer, modelContext: architecture.contextLength, context: plan.context,
+          limit: plan.tokens))
     }
   }
 

@@ -11,7 +11,9 @@ public struct LatencyProbe: Sendable {
   public var measure: @Sendable (_ path: String) throws -> LatencyMetrics?
 
   /// A probe that calls `measure`.
-  public init(_ measure: @escaping @Sendable (_ path: String) throws -> LatencyMetrics?) { self.measure = measure }
+  public init(_ measure: @escaping @Sendable (_ path: String) throws -> LatencyMetrics?) {
+    self.measure = measure
+  }
 
   /// Measures in this process.
   public static let inProcess = LatencyProbe { try LatencyProbe.measure($0) }

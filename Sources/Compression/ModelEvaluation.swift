@@ -15,7 +15,8 @@ public struct ModelEvaluation: Sendable {
   ///
   /// - Throws: ``JobError`` when the model cannot be evaluated.
   public static func run(
-    _ checkpoint: Checkpoint, baseline: Checkpoint?, plan: EvaluationPlan, observer: @escaping JobObserver = { _ in }
+    _ checkpoint: Checkpoint, baseline: Checkpoint?, plan: EvaluationPlan,
+    observer: @escaping JobObserver = { _ in }
   ) throws -> ModelEvaluation {
     let subject = try EvaluationSubject(checkpoint: checkpoint, plan: plan)
     if case .none(let reason) = subject {
@@ -40,5 +41,5 @@ public struct ModelEvaluation: Sendable {
   }
 
   /// The evaluation as text.
-  public var text: String { EvaluationSummary.text(of: report, model: name) }
+  public var text: String { MeasurementText.text(of: report, model: name) }
 }

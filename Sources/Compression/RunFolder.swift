@@ -2,9 +2,9 @@ import Foundation
 internal import ModelFiles
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #else
-import Darwin
+  import Darwin
 #endif
 
 /// The folder of a run: written as a hidden sibling, renamed into place when everything is there.
@@ -27,7 +27,9 @@ struct RunFolder {
     self.path = full
     let parent = (full as NSString).deletingLastPathComponent
     let name = (full as NSString).lastPathComponent
-    guard !name.isEmpty, name != "/" else { throw JobError(.usage, "\(path): not a place for a run's folder") }
+    guard !name.isEmpty, name != "/" else {
+      throw JobError(.usage, "\(path): not a place for a run's folder")
+    }
     for input in inputs { try RunFolder.check(output: full, against: input) }
     try RunFolder.checkReplaceable(full)
     do {
@@ -88,7 +90,8 @@ struct RunFolder {
   func requireSpace(_ bytes: Int) throws {
     guard let free = AtomicFile.freeSpace(at: staging), free < bytes + bytes / 50 + (1 << 20) else { return }
     throw JobError(
-      .inputOutput, "\(path): the artifacts can take \(bytes) bytes, the disk has \(free) left; "
+      .inputOutput,
+      "\(path): the artifacts can take \(bytes) bytes, the disk has \(free) left; "
         + "make room or choose another place with -o")
   }
 
@@ -106,11 +109,13 @@ struct RunFolder {
     let isFolder = isDirectory(source)
     if target == source || (isFolder && target.hasPrefix(source + "/")) {
       throw JobError(
-        .usage, "\(output): the output would \(target == source ? "replace" : "lie inside") the input \(input); "
+        .usage,
+        "\(output): the output would \(target == source ? "replace" : "lie inside") the input \(input); "
           + "choose another place with -o")
     }
     if source.hasPrefix(target + "/") {
-      throw JobError(.usage, "\(output): the input \(input) lies inside the output; choose another place with -o")
+      throw JobError(
+        .usage, "\(output): the input \(input) lies inside the output; choose another place with -o")
     }
   }
 
@@ -122,7 +127,8 @@ struct RunFolder {
     }
     let contents = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
     guard contents.isEmpty || contents.contains(marker) else {
-      throw JobError(.usage, "\(path): the folder holds other things than an earlier run; choose another place with -o")
+      throw JobError(
+        .usage, "\(path): the folder holds other things than an earlier run; choose another place with -o")
     }
   }
 
@@ -149,7 +155,8 @@ struct RunFolder {
   /// Removes staging folders whose process is gone.
   private static func removeStale(in parent: String, name: String) {
     let prefix = ".\(name).partial-"
-    for entry in (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? [] where entry.hasPrefix(prefix) {
+    for entry in (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
+    where entry.hasPrefix(prefix) {
       let number = entry.dropFirst(prefix.count).prefix { $0.isNumber }
       guard let process = Int32(number), kill(process, 0) != 0, errno == ESRCH else { continue }
       try? FileManager.default.removeItem(atPath: "\(parent)/\(entry)")

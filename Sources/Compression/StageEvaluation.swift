@@ -2,6 +2,7 @@ internal import Evaluation
 internal import ModelFiles
 internal import Models
 internal import Passes
+internal import Reporting
 
 /// The figures of a stage: what the artifact's model reaches, next to the baseline artifact's.
 enum StageMetrics {
@@ -13,7 +14,8 @@ enum StageMetrics {
 extension EvaluationSubject {
   /// Evaluates `model` against `baseline`.
   func evaluate(
-    _ model: RunnableModel, baseline: RunnableModel?, tokenizer: (any Tokenizer)?, observer: JobObserver
+    _ model: RunnableModel, baseline: RunnableModel?, tokenizer: (any Tokenizer)?,
+    observer: @escaping JobObserver
   ) throws -> StageMetrics {
     let progress: (EvaluationProgress) -> Void = { progress in
       observer(.progress(step: "evaluate", fraction: Double(progress.done) / Double(max(1, progress.total))))

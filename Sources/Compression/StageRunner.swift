@@ -72,8 +72,8 @@ struct StageRunner {
       tensors: try tensors(shipped, plan: passPlan, baseline: baseline?.checkpoint),
       evaluation: plan.subject.report(metrics), latency: latency, notes: passPlan.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
-    try folder.write(report.json.text(indent: 2) + "\n", to: "\(name)/report.json")
-    try folder.write(MarkdownReport.text(of: report), to: "\(name)/report.md")
+    try folder.write(report.jsonText, to: "\(name)/report.json")
+    try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
     for note in report.notes + report.warnings { observer(.note(note)) }
     return (report, shipped, model)
   }
@@ -92,14 +92,19 @@ struct StageRunner {
     let observer = observer
     let recipe = JSONValue.object(JSONObject([("recipe", job.recipe.json), ("stage", .integer(stage))]))
     let summary = try ArtifactFile.write(
-      layout, to: path, level: job.recipe.level ?? ArtifactFile.defaultLevel, recipe: recipe, source: context.source,
+      layout, to: path, level: job.recipe.level ?? ArtifactFile.defaultLevel, recipe: recipe,
+      source: context.source,
       toolVersion: toolVersion
     ) { done, total in
       observer(.progress(step: "pack", fraction: Double(done) / Double(max(1, total))))
     }
-    observer(.done(step: "pack", remark: "\(NumberFormat.bytes(summary.bytes)) in \(NumberFormat.seconds(summary.seconds))"))
+    observer(
+      .done(
+        step: "pack",
+        remark: "\(NumberFormat.bytes(summary.bytes)) in \(NumberFormat.seconds(summary.seconds))"))
     return Packed(
-      bytes: summary.bytes, decodedBytes: summary.decodedBytes, merkleRoot: summary.merkleRoot, notes: layout.notes)
+      bytes: summary.bytes, decodedBytes: summary.decodedBytes, merkleRoot: summary.merkleRoot,
+      notes: layout.notes)
   }
 
   /// The artifact as an edge host would open it. A safetensors artifact carries neither configuration nor tokenizer, as
@@ -133,15 +138,19 @@ struct StageRunner {
       sourceBytes: plan.checkpoint.source.files.reduce(0) { $0 + RunFolder.size(of: $1) })
   }
 
-  private func tensors(_ shipped: Checkpoint, plan: PassPlan, baseline: Checkpoint?) throws -> [TensorReport] {
+  private func tensors(_ shipped: Checkpoint, plan: PassPlan, baseline: Checkpoint?) throws -> [TensorReport]
+  {
     let notes = Dictionary(plan.entries.map { ($0.name, $0.note) }, uniquingKeysWith: { first, _ in first })
-    let originals = Dictionary((baseline?.tensors ?? []).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    let originals = Dictionary(
+      (baseline?.tensors ?? []).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     var reports: [TensorReport] = []
     for (place, tensor) in shipped.tensors.enumerated() {
       if baseline != nil {
         observer(.progress(step: "compare", fraction: Double(place) / Double(shipped.tensors.count)))
       }
-      let error = try originals[tensor.name].flatMap { try TensorError.relativeSquaredError(of: tensor, from: $0) }
+      let error = try originals[tensor.name].flatMap {
+        try TensorError.relativeSquaredError(of: tensor, from: $0)
+      }
       reports.append(
         TensorReport(
           name: tensor.name, role: shipped.role(of: tensor.name).rawValue, shape: tensor.shape,
@@ -165,7 +174,9 @@ struct StageRunner {
 
   private static func warnings(_ packed: Packed, baseline: Int?) -> [String] {
     guard let baseline, packed.bytes >= baseline else { return [] }
-    return ["this stage's artifact (\(packed.bytes) bytes) is no smaller than the baseline's (\(baseline) bytes)"]
+    return [
+      "this stage's artifact (\(packed.bytes) bytes) is no smaller than the baseline's (\(baseline) bytes)"
+    ]
   }
 
   private static func remark(_ metrics: StageMetrics) -> String {

@@ -8,8 +8,8 @@ enum TensorError {
   static func relativeSquaredError(of tensor: StoredTensor, from original: StoredTensor) throws -> Double? {
     guard tensor.shape == original.shape, tensor.format.isWeight, original.format.isWeight else { return nil }
     let sums = try TensorCoding.squaredError(
-      of: try tensor.bytes.load(), format: tensor.format, from: try original.bytes.load(),
-      format: original.format, rows: tensor.rowCount, columns: tensor.rowLength)
-    return sums.reference > 0 ? sums.error / sums.reference : nil
+      of: try tensor.bytes.load(), tensor.format, against: try original.bytes.load(), original.format,
+      rows: tensor.rowCount, columns: tensor.rowLength)
+    return sums.signal > 0 ? sums.relative : nil
   }
 }

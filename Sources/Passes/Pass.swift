@@ -29,7 +29,8 @@ public enum PassList {
   static func pass(from entry: RecipeMapping) throws(RecipeError) -> any Pass {
     var entry = entry
     guard entry.keys.count == 1, let key = entry.keys.first else {
-      throw entry.failure("a stage has exactly one key, the pass: \(all.map { $0.name }.joined(separator: ", "))")
+      throw entry.failure(
+        "a stage has exactly one key, the pass: \(all.map { $0.name }.joined(separator: ", "))")
     }
     guard let type = all.first(where: { $0.name == key }) else {
       throw entry.failure("unknown pass '\(key)'; known are \(all.map { $0.name }.joined(separator: ", "))")

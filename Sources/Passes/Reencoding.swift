@@ -1,4 +1,5 @@
-public import ModelFiles
+internal import ModelFiles
+public import Models
 internal import TensorCore
 internal import WeightCodecs
 

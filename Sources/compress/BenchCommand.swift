@@ -10,7 +10,8 @@ internal import TensorCore
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measure prefill and decode speed, time to the first token and peak memory of a model or artifact.",
+    abstract:
+      "Measure prefill and decode speed, time to the first token and peak memory of a model or artifact.",
     discussion: """
       Times are medians over at least 3 runs after a warm-up (10 where they fit 3 seconds), with the 95 % quantile.
 
@@ -46,13 +47,14 @@ struct BenchCommand: ParsableCommand {
     latency.decodeLength = tokens
     latency.runs = runs
     latency.minimumRuns = min(3, runs)
-    guard let metrics = try LatencyProbe.measure(source.model, tokenizer: source.tokenizer, latency: latency) else {
+    guard let metrics = try LatencyProbe.measure(source.model, tokenizer: source.tokenizer, latency: latency)
+    else {
       throw JobError(.badInput, "\(source.model): the model cannot be run (unknown architecture)")
     }
     if json {
       Terminal.output(metrics.json.text(indent: 2) + "\n")
     } else {
-      Terminal.output(LatencyText.describe(metrics, machine: Machine.current()))
+      Terminal.output(MeasurementText.text(of: metrics, machine: Machine.current()))
     }
   }
 }

@@ -3,9 +3,9 @@ internal import Compression
 internal import TensorCore
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #else
-import Darwin
+  import Darwin
 #endif
 
 /// The program: `compress --int4 MODEL`, and the subcommands around it.

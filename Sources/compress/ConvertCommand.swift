@@ -25,7 +25,10 @@ struct ConvertCommand: ParsableCommand {
   @Option(help: "gguf or safetensors.")
   var format = OutputContainer.gguf
 
-  @Option(help: "Store matrices in this format: f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, iq4_nl …, int8 or int4 (default: as they are).")
+  @Option(
+    help:
+      "Store matrices in this format: f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, iq4_nl …, int8 or int4 (default: as they are)."
+  )
   var to: String?
 
   @Flag(help: "Write a zstd artifact instead of the plain file.")
@@ -41,7 +44,9 @@ struct ConvertCommand: ParsableCommand {
   var force = false
 
   func validate() throws {
-    if let to, QuantizePass.Target(name: to) == nil { throw ValidationError("Unknown format '\(to)' for --to.") }
+    if let to, QuantizePass.Target(name: to) == nil {
+      throw ValidationError("Unknown format '\(to)' for --to.")
+    }
     if let level, !(1...22).contains(level) { throw ValidationError("--level must be from 1 to 22.") }
     if level != nil && !pack { throw ValidationError("--level needs --pack.") }
   }
@@ -50,7 +55,9 @@ struct ConvertCommand: ParsableCommand {
     common.apply()
     AtomicFile.removeLitterOnSignals()
     try OutputFile.check(output, inputs: [source.model], force: force)
-    let pass = to.flatMap { QuantizePass.Target(name: $0) }.map { QuantizePass($0, allowRequantize: allowRequantize) }
+    let pass = to.flatMap { QuantizePass.Target(name: $0) }.map {
+      QuantizePass($0, allowRequantize: allowRequantize)
+    }
     let bar = ProgressBar(quiet: common.quiet)
     defer { bar.finish() }
     let conversion = Conversion(

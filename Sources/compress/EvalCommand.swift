@@ -10,7 +10,8 @@ internal import Reporting
 struct EvalCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval",
-    abstract: "Perplexity and KL divergence of a model on a text, or Spearman of an encoder on sentence pairs.",
+    abstract:
+      "Perplexity and KL divergence of a model on a text, or Spearman of an encoder on sentence pairs.",
     discussion: """
       Perplexity follows llama.cpp's rule: chunks without overlap, each begun with BOS where the tokenizer adds one, the second
       half of each scored. Standard errors are over chunks.
@@ -27,7 +28,8 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "A model to compare with: adds KL divergence and same-top-1.")
   var baseline: String?
 
-  @Option(help: "Text (.txt, .jsonl) or sentence pairs (.csv, .tsv) (default: the text shipped with the program).")
+  @Option(
+    help: "Text (.txt, .jsonl) or sentence pairs (.csv, .tsv) (default: the text shipped with the program).")
   var eval: String?
 
   @Option(help: "Tokens a chunk (default: 512, or what the model can).")
@@ -53,7 +55,8 @@ struct EvalCommand: ParsableCommand {
     plan.context = context
     plan.tokens = evalTokens
     let measurement = try ModelEvaluation.run(
-      try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) }, plan: plan
+      try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) },
+      plan: plan
     ) { bar.show($0) }
     bar.finish()
     Terminal.output(json ? measurement.json.text(indent: 2) + "\n" : measurement.text)

@@ -37,7 +37,9 @@ struct GenerateCommand: ParsableCommand {
 
   func validate() throws {
     if tokens < 1 { throw ValidationError("--tokens must be at least 1.") }
-    if !(temperature >= 0 && temperature.isFinite) { throw ValidationError("--temperature must be 0 or more.") }
+    if !(temperature >= 0 && temperature.isFinite) {
+      throw ValidationError("--temperature must be 0 or more.")
+    }
     if !(topP > 0 && topP <= 1) { throw ValidationError("--top-p must be above 0 and at most 1.") }
     if topK < 0 { throw ValidationError("--top-k must be 0 or more.") }
   }
@@ -49,17 +51,19 @@ struct GenerateCommand: ParsableCommand {
       throw JobError(.badInput, "\(source.model): only language models generate text")
     }
     guard let tokenizer = checkpoint.tokenizer else {
-      throw JobError(.badInput, "\(source.model): there is no tokenizer beside the model; give one with --tokenizer FILE")
+      throw JobError(
+        .badInput, "\(source.model): there is no tokenizer beside the model; give one with --tokenizer FILE")
     }
     var ids = tokenizer.encode(Array(prompt.utf8), addSpecial: true)
     if ids.isEmpty, let bos = tokenizer.beginningOfText { ids = [bos] }
     guard !ids.isEmpty else { throw JobError(.usage, "the prompt is empty; give one with -p") }
     guard ids.count < model.contextLength else {
-      throw JobError(.usage, "the prompt has \(ids.count) tokens, the model's context \(model.contextLength); shorten it")
+      throw JobError(
+        .usage, "the prompt has \(ids.count) tokens, the model's context \(model.contextLength); shorten it")
     }
     let sampler = Sampler(temperature: temperature, topK: topK, topP: topP, seed: seed)
     Terminal.output(prompt)
-    _ = try Generator.generate(
+    _ = Generator.generate(
       model: model, tokenizer: tokenizer, prompt: ids, maxTokens: tokens, sampler: sampler
     ) { bytes in Terminal.output(bytes) }
     Terminal.output("\n")

@@ -1,16 +1,16 @@
 internal import Compression
 internal import Dispatch
-internal import TensorCore
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #else
-import Darwin
+  import Darwin
 #endif
 
 /// Ctrl-C and `kill` leave no litter: unfinished folders and files are removed before the program ends.
 enum Interruption {
-  private static let sources = Locked<[any DispatchSourceSignal]>([])
+  /// Kept alive for the rest of the program; written once, before any work starts.
+  nonisolated(unsafe) private static var sources: [any DispatchSourceSignal] = []
 
   /// Takes over SIGINT, SIGTERM and SIGHUP.
   static func install() {
@@ -23,7 +23,7 @@ enum Interruption {
         _exit(128 + number)
       }
       source.resume()
-      sources.withLock { $0.append(source) }
+      sources.append(source)
     }
   }
 }

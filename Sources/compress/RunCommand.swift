@@ -37,7 +37,10 @@ struct RunCommand: ParsableCommand {
   @Option(help: "What artifacts decode to: gguf or safetensors.")
   var format: OutputContainer?
 
-  @Option(help: "Text (.txt, .jsonl) or sentence pairs (.csv, .tsv) to evaluate on (default: the text shipped with the program).")
+  @Option(
+    help:
+      "Text (.txt, .jsonl) or sentence pairs (.csv, .tsv) to evaluate on (default: the text shipped with the program)."
+  )
   var eval: String?
 
   @Option(help: "Tokens a chunk of evaluation text (default: 512, or what the model can).")
@@ -62,8 +65,12 @@ struct RunCommand: ParsableCommand {
   var seed: Int?
 
   func validate() throws {
-    if int8 && int4 { throw ValidationError("Choose --int8 or --int4; a recipe file can hold several stages.") }
-    if recipe != nil && (int8 || int4) { throw ValidationError("Choose --recipe or --int8/--int4, not both.") }
+    if int8 && int4 {
+      throw ValidationError("Choose --int8 or --int4; a recipe file can hold several stages.")
+    }
+    if recipe != nil && (int8 || int4) {
+      throw ValidationError("Choose --recipe or --int8/--int4, not both.")
+    }
     if recipe == nil && !int8 && !int4 {
       throw ValidationError("Nothing to do: add --int4, --int8 or --recipe FILE.")
     }
@@ -106,5 +113,3 @@ struct RunCommand: ParsableCommand {
     return result
   }
 }
-
-extension OutputContainer: ExpressibleByArgument {}

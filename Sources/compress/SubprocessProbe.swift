@@ -2,6 +2,7 @@ internal import Compression
 internal import Evaluation
 internal import Foundation
 internal import ModelFiles
+internal import Reporting
 internal import TensorCore
 
 extension LatencyProbe {
@@ -26,9 +27,9 @@ extension LatencyProbe {
 
   private static func executablePath() -> String? {
     #if os(Linux)
-    try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+      try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     #else
-    Bundle.main.executablePath
+      Bundle.main.executablePath
     #endif
   }
 }

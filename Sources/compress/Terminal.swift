@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #else
-import Darwin
+  import Darwin
 #endif
 
 /// What the program knows about where its output goes.
@@ -37,9 +37,9 @@ enum Terminal {
     var rest = bytes
     while let base = rest.baseAddress, rest.count > 0 {
       #if canImport(Glibc)
-      let written = Glibc.write(descriptor, base, rest.count)
+        let written = Glibc.write(descriptor, base, rest.count)
       #else
-      let written = Darwin.write(descriptor, base, rest.count)
+        let written = Darwin.write(descriptor, base, rest.count)
       #endif
       if written < 0 {
         if errno == EINTR { continue }

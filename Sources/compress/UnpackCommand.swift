@@ -7,7 +7,8 @@ internal import ModelFiles
 struct UnpackCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "unpack",
-    abstract: "Decode an artifact to the standard GGUF or safetensors file in it; the same bytes as `zstd -d`.",
+    abstract:
+      "Decode an artifact to the standard GGUF or safetensors file in it; the same bytes as `zstd -d`.",
     discussion: """
       EXAMPLES
         compress unpack out/1-int4/model.gguf.zst                  writes out/1-int4/model.gguf

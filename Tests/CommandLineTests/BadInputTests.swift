@@ -26,10 +26,13 @@ struct BadInputTests {
     try refused("empty.bin", in: scratch, ["empty.bin", "empty"])
     try scratch.write(Array("Dear reader,\nthis is a letter.\n".utf8), to: "letter.bin")
     try refused("letter.bin", in: scratch, ["letter.bin", "text"])
-    try scratch.write([0xFF, 0xD8, 0xFF, 0xE0, 0, 16, 0x4A, 0x46, 0x49, 0x46] + [UInt8](repeating: 7, count: 500), to: "photo.bin")
+    try scratch.write(
+      [0xFF, 0xD8, 0xFF, 0xE0, 0, 16, 0x4A, 0x46, 0x49, 0x46] + [UInt8](repeating: 7, count: 500),
+      to: "photo.bin")
     try refused("photo.bin", in: scratch, ["photo.bin", "JPEG"])
     // ModelProto: ir_version = 8, producer_name = "pytorch".
-    try scratch.write([0x08, 0x08, 0x12, 0x07] + Array("pytorch".utf8) + [UInt8](repeating: 0x3A, count: 300), to: "net.bin")
+    try scratch.write(
+      [0x08, 0x08, 0x12, 0x07] + Array("pytorch".utf8) + [UInt8](repeating: 0x3A, count: 300), to: "net.bin")
     try refused("net.bin", in: scratch, ["net.bin", "ONNX"])
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 12345\n"
     try scratch.write(Array(pointer.utf8), to: "pointer.bin")
@@ -51,16 +54,22 @@ struct BadInputTests {
   func foreignPickle() throws {
     let scratch = try Scratch()
     // Protocol 2; GLOBAL os system; ("true",) REDUCE: in the legacy container's place.
-    let magic: [UInt8] = [0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E]
+    let magic: [UInt8] = [
+      0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E,
+    ]
     let version: [UInt8] = [0x80, 0x02, 0x4D, 0xE9, 0x03, 0x2E]
     let system: [UInt8] = [0x80, 0x02, 0x7D, 0x2E]
     let call: [UInt8] =
-      [0x80, 0x02] + Array("cos\nsystem\n".utf8) + [0x58, 4, 0, 0, 0] + Array("true".utf8) + [0x85, 0x52, 0x2E]
+      [0x80, 0x02] + Array("cos\nsystem\n".utf8) + [0x58, 4, 0, 0, 0] + Array("true".utf8) + [
+        0x85, 0x52, 0x2E,
+      ]
     try scratch.write(magic + version + system + call, to: "evil.bin")
     try refused("evil.bin", in: scratch, ["evil.bin", "os.system"])
   }
 
-  @Test("a file cut short anywhere is refused", arguments: [1, 2, 7, 16, 63, 64, 100, 1000, 4096, 20000, 1_000_000])
+  @Test(
+    "a file cut short anywhere is refused",
+    arguments: [1, 2, 7, 16, 63, 64, 100, 1000, 4096, 20000, 1_000_000])
   func truncated(count: Int) throws {
     let scratch = try Scratch()
     let model = [UInt8](try Data(contentsOf: URL(fileURLWithPath: Reference.model)))
@@ -74,11 +83,14 @@ struct BadInputTests {
     let scratch = try Scratch()
     try scratch.copy(Reference.folder, to: "model")
     try refused("model", in: scratch, status: 64, ["would replace the input"], arguments: ["-o", "model"])
-    try refused("model", in: scratch, status: 64, ["would lie inside the input"], arguments: ["-o", "model/out"])
-    try refused("model/model.bin", in: scratch, status: 64, ["choose another place"], arguments: ["-o", "model"])
+    try refused(
+      "model", in: scratch, status: 64, ["would lie inside the input"], arguments: ["-o", "model/out"])
+    try refused(
+      "model/model.bin", in: scratch, status: 64, ["choose another place"], arguments: ["-o", "model"])
     try refused("model/model.bin", in: scratch, status: 64, ["choose another place"], arguments: ["-o", "."])
     try refused(
-      "model/model.bin", in: scratch, status: 64, ["choose another place"], arguments: ["-o", "model/config.json"])
+      "model/model.bin", in: scratch, status: 64, ["choose another place"],
+      arguments: ["-o", "model/config.json"])
   }
 
   @Test("an output that holds other things is not replaced")
@@ -95,6 +107,9 @@ struct BadInputTests {
     try scratch.write(Array("stages:\n  - quantize: {format: int4}\ncolour: blue\n".utf8), to: "r.yaml")
     let outcome = try Program.run(["--recipe", "r.yaml", Reference.model], in: scratch.path)
     #expect(outcome.status == 65)
-    #expect(outcome.errors == "compress: r.yaml:3: unknown key 'colour' in the recipe; known are version, format, stages, evaluation, seed, level\n")
+    #expect(
+      outcome.errors
+        == "compress: r.yaml:3: unknown key 'colour' in the recipe; known are version, format, stages, evaluation, seed, level\n"
+    )
   }
 }

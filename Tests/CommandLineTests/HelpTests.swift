@@ -46,7 +46,8 @@ struct HelpTests {
 /// Texts that were looked at and kept. `UPDATE_SNAPSHOTS=1` writes them anew.
 enum Snapshot {
   static func check(_ text: String, name: String) throws {
-    let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Snapshots/\(name).txt")
+    let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
+      "Snapshots/\(name).txt")
     if ProcessInfo.processInfo.environment["UPDATE_SNAPSHOTS"] == "1" {
       try text.write(to: file, atomically: true, encoding: .utf8)
     }

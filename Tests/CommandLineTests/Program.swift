@@ -11,24 +11,37 @@ enum Program {
 
   /// The binary beside the test bundle.
   static let path: String = {
-    let bundle = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+    let bundle =
+      (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+      ?? CommandLine.arguments[0]
     let folder = URL(fileURLWithPath: bundle).deletingLastPathComponent()
     // The test runner may be a helper elsewhere: then the bundle is one of the arguments.
-    let candidates = [folder] + CommandLine.arguments.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }
+    let candidates =
+      [folder] + CommandLine.arguments.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }
     return candidates.map { $0.appendingPathComponent("compress").path }
       .first { FileManager.default.isExecutableFile(atPath: $0) } ?? "compress"
   }()
 
   /// Runs the program with `arguments` in `folder`.
-  static func run(_ arguments: [String], in folder: String, environment: [String: String] = [:]) throws -> Outcome {
+  static func run(_ arguments: [String], in folder: String, environment: [String: String] = [:]) throws
+    -> Outcome
+  {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: path)
     process.arguments = arguments
     process.currentDirectoryURL = URL(fileURLWithPath: folder)
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }.merging(["COLUMNS": "80"]) { $1 }
-    let place = FileManager.default.temporaryDirectory.appendingPathComponent("compress-run-\(UUID().uuidString)").path
-    for file in [place + ".out", place + ".err"] { _ = FileManager.default.createFile(atPath: file, contents: nil) }
-    defer { for file in [place + ".out", place + ".err"] { try? FileManager.default.removeItem(atPath: file) } }
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }.merging([
+      "COLUMNS": "80"
+    ]) { $1 }
+    let place = FileManager.default.temporaryDirectory.appendingPathComponent(
+      "compress-run-\(UUID().uuidString)"
+    ).path
+    for file in [place + ".out", place + ".err"] {
+      _ = FileManager.default.createFile(atPath: file, contents: nil)
+    }
+    defer {
+      for file in [place + ".out", place + ".err"] { try? FileManager.default.removeItem(atPath: file) }
+    }
     process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: place + ".out"))
     process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: place + ".err"))
     process.standardInput = FileHandle.nullDevice
@@ -46,7 +59,8 @@ final class Scratch {
   let path: String
 
   init() throws {
-    path = FileManager.default.temporaryDirectory.appendingPathComponent("compress-test-\(UUID().uuidString)").path
+    path =
+      FileManager.default.temporaryDirectory.appendingPathComponent("compress-test-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 
@@ -71,7 +85,9 @@ final class Scratch {
   }
 
   /// The bytes of a file.
-  func read(_ name: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(fileURLWithPath: path + "/" + name))) }
+  func read(_ name: String) throws -> [UInt8] {
+    Array(try Data(contentsOf: URL(fileURLWithPath: path + "/" + name)))
+  }
 }
 
 /// The reference model that the project ships.

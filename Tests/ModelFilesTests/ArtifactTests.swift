@@ -73,6 +73,17 @@ import Testing
     #expect(folder.contents.isEmpty)
   }
 
+  @Test func openedByContentWithItsCompanions() throws {
+    try AtomicFile.write("{\"model_type\": \"llama\"}", to: folder.file("config.json"))
+    for container in ["gguf", "safetensors"] {
+      let path = folder.file("no-extension-\(container)")
+      try ArtifactSamples.pack(try ArtifactSamples.layout(container), to: path)
+      let source = try ModelFiles.open(path)
+      #expect(source.container.rawValue == container && source.manifest != nil && source.tensors.count == 4)
+      #expect((source.configuration?["model_type"] == .string("llama")) == (container == "safetensors"))
+    }
+  }
+
   /// What a reader of the format without our code finds: magic numbers, sizes, and the seek table's sums.
   @Test func layoutOfTheFile() throws {
     let path = folder.file("model.zst")

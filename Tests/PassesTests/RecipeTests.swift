@@ -1,4 +1,5 @@
 import Passes
+import TensorCore
 import Testing
 
 @Suite("Recipes")
@@ -47,14 +48,20 @@ struct RecipeTests {
     arguments: [
       ("", "r.yaml: the recipe is empty; it needs at least 'stages'"),
       ("stages: [", "r.yaml: no valid YAML: "),
-      ("stages: []\ncolour: blue\n", "r.yaml:2: unknown key 'colour' in the recipe; known are version, format, stages"),
+      (
+        "stages: []\ncolour: blue\n",
+        "r.yaml:2: unknown key 'colour' in the recipe; known are version, format, stages"
+      ),
       ("version: 9\n", "recipe version 9 is not known; this program reads version 1"),
       ("format: onnx\n", "unknown format 'onnx'; known are gguf, safetensors"),
       ("stages: 3\n", "r.yaml:1: 'stages' in the recipe must be a list"),
       ("stages:\n  - prune: {}\n", "unknown pass 'prune'; known are quantize"),
       ("stages:\n  - quantize: {format: int3}\n", "unknown format 'int3'; known are int8, int4, q8_0"),
       ("stages:\n  - quantize: {format: int4, bits: 4}\n", "unknown key 'bits' in 'quantize'"),
-      ("stages:\n  - quantize: {format: int4}\n    more: 1\n", "a stage has exactly one key, the pass: quantize"),
+      (
+        "stages:\n  - quantize: {format: int4}\n    more: 1\n",
+        "a stage has exactly one key, the pass: quantize"
+      ),
       ("stages:\n  - quantize\n", "entry 1 of 'stages' must be a mapping"),
       ("level: 99\n", "'level' in the recipe must be a whole number from 1 to 22"),
       ("seed: -1\n", "'seed' in the recipe must be a whole number from 0"),

@@ -17,7 +17,7 @@ import WeightCodecs
       with: Data(contentsOf: URL(fileURLWithPath: fixture("llama-errors.json"))))
     let models = try #require(json as? [String: [String: [String: Any]]])
     let tensors = try SafetensorsFile(SharedData.path("models/" + file))
-    var ratios: [String: [(plain: Double, weighted: Double)]] = [:]
+    var ratios: [String: [Sums]] = [:]
     for (name, entry) in try #require(models[file]).sorted(by: { $0.key < $1.key }) {
       let matrix = try tensors.rows(of: name, limit: try #require(entry["rows"] as? Int))
       #expect(matrix.columns == entry["columns"] as? Int)
@@ -27,25 +27,32 @@ import WeightCodecs
         // Q8_0 is the same encoding; its sums differ by the fixture's nine digits only.
         #expect(ours.plain <= theirs[0] * (1 + 1e-8), "\(name) \(format): plain")
         #expect(ours.weighted <= theirs[1] * (1 + 1e-8), "\(name) \(format): weighted")
-        ratios[format.rawValue, default: []].append((ours.plain / theirs[0], ours.weighted / theirs[1]))
+        #expect(ours.important <= theirs[2] * (1 + 1e-6), "\(name) \(format): with importance")
+        ratios[format.rawValue, default: []].append(
+          (ours.plain / theirs[0], ours.weighted / theirs[1], ours.important / theirs[2]))
       }
     }
     for (format, values) in ratios.sorted(by: { $0.key < $1.key }) {
-      let plain = values.map(\.plain)
-      let weighted = values.map(\.weighted)
       print(
-        file.prefix(7), format, "mse/llama.cpp", mean(plain), "max", plain.max() ?? 0, "weighted",
-        mean(weighted), "max", weighted.max() ?? 0)
+        file.prefix(7), format, "error / llama.cpp's: mse", summary(values.map(\.plain)), "weighted",
+        summary(values.map(\.weighted)), "with importance", summary(values.map(\.important)))
     }
   }
 
-  private func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(max(values.count, 1)) }
+  private func summary(_ values: [Double]) -> String {
+    let mean = values.reduce(0, +) / Double(max(values.count, 1))
+    return "mean \(rounded(mean)) max \(rounded(values.max() ?? 0))"
+  }
 
-  /// The squared error of our encoding, plain and weighted as the fixture's script states.
-  private func errors(_ matrix: Matrix, _ format: TensorFormat) throws -> (plain: Double, weighted: Double) {
+  private func rounded(_ value: Double) -> Double { (value * 1000).rounded() / 1000 }
+
+  private typealias Sums = (plain: Double, weighted: Double, important: Double)
+
+  /// The squared error of our encoding, weighted as the fixture's script states.
+  private func errors(_ matrix: Matrix, _ format: TensorFormat) throws -> Sums {
     let bytes = try TensorCoding.encode(matrix, format: format)
     let decoded = try TensorCoding.decode(bytes, format: format, rows: matrix.rows, columns: matrix.columns)
-    var sums = (plain: 0.0, weighted: 0.0)
+    var sums: Sums = (0, 0, 0)
     for first in stride(from: 0, to: matrix.elements.count, by: 32) {
       var squares = 0.0
       for i in first..<first + 32 { squares += Double(matrix.elements[i]) * Double(matrix.elements[i]) }
@@ -57,7 +64,20 @@ import WeightCodecs
         sums.weighted += error * weight(format, abs(x), root)
       }
     }
+    let importance = (0..<matrix.columns).map { column in
+      let part = Double(1 + 37 * column % 101) / 101
+      return Float(part * part * part)
+    }
+    sums.important = try importantError(matrix, format, importance)
     return sums
+  }
+
+  private func importantError(
+    _ matrix: Matrix, _ format: TensorFormat, _ importance: [Float]
+  ) throws -> Double {
+    let bytes = try TensorCoding.encode(matrix, format: format, importance: importance)
+    let decoded = try TensorCoding.decode(bytes, format: format, rows: matrix.rows, columns: matrix.columns)
+    return weightedError(decoded.elements, matrix.elements) { Double(importance[$0 % importance.count]) }
   }
 
   private func weight(_ format: TensorFormat, _ magnitude: Double, _ root: Double) -> Double {

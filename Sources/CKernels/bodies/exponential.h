@@ -1,7 +1,7 @@
 // The exponential, and the activation functions made of it. No include guard.
 //
-// exp x = 2ⁿ · exp r with n = round(x / ln 2) and |r| ≤ ln 2 / 2; ln 2 is taken off in two pieces so that r is
-// exact, and exp r is its Taylor series (error below 1e-8 of a float's, 1e-16 of a double's value).
+// exp x = 2ⁿ · exp r with n = round(x / ln 2) and |r| ≤ ln 2 / 2; ln 2 is taken off in two pieces, so that r
+// is exact, and exp r is its Taylor series (error below 1e-8 of a float's, 1e-16 of a double's value).
 
 // Below −87.3 the result is 0; above 88.3 it stays at exp 88.3. NaN stays NaN.
 CK_INLINE CK(f16v) CK(exp)(CK(f16v) x) {
@@ -61,8 +61,8 @@ CK_INLINE CK(f16v) CK(gelu_tanh_16)(CK(f16v) x) {
   return CK(gated)(x, 1.5957691216f * (x + 0.044715f * x * x * x));
 }
 
-// x · Φ(x). For t = |x|/√2, the tail 1 − Φ(|x|) is exp(−t²)·f(t)/2 with f = erfcx, fitted to 2e-8 (relative) as
-// u·P(u), u = 1 / (1 + t/2); the negative side keeps its relative precision this way.
+// x · Φ(x). For t = |x|/√2, the tail 1 − Φ(|x|) is exp(−t²)·f(t)/2 with f = erfcx, fitted to 2e-8
+// (relative) as u·P(u), u = 1 / (1 + t/2); the negative side keeps its relative precision this way.
 CK_INLINE CK(f16v) CK(gelu_16)(CK(f16v) x) {
   const CK(f16v) zero = {0};
   CK(f16v) t = __builtin_elementwise_abs(x) * 0x1.6a09e6p-1f;

@@ -47,33 +47,26 @@ CK_INLINE CK(i8v) CK(dot_codes)(const int kind, const uint8_t *u, const int8_t *
   return kind == CK_KIND_WIDE ? CK(dot_signed)((const int8_t *)u, a) : CK(dot_unsigned)(u, a);
 }
 
-// Adds 256 unpacked weights times activations from block `b` on. Four sums take turns, which hides the latency
-// of adding; lane l of all of them collects the codes 4l .. 4l + 3 of each block.
+// Adds 256 unpacked weights times activations from block `b` on. Four sums take turns, which hides the
+// latency of adding; lane l of all of them collects the codes 4l .. 4l + 3 of each block.
 CK_INLINE void CK(add_256)(const int kind, const int group, const uint8_t *u, const float *s, const float *m,
                            CK(record) a, size_t b, CK(f8v) *sum) {
-  typedef uint64_t pairs __attribute__((vector_size(32)));
-  float steps[16] __attribute__((aligned(64)));
-  CK(f8v) d, v;
+  CK(f8v) d, v, first, second;
   __builtin_memcpy(&d, a.d + b, 32);
+  __builtin_memcpy(&first, s, 32);
   if (group == 32) {
-    __builtin_memcpy(&v, s, 32);
-    v *= d;
-    __builtin_memcpy(steps, &v, 32);
+    first *= d;
   } else {
-    CK(f16v) twice = __builtin_shufflevector(d, d, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-    CK(store)(steps, CK(load)(s) * twice);
+    __builtin_memcpy(&second, s + 8, 32);
+    first *= __builtin_shufflevector(d, d, 0, 0, 1, 1, 2, 2, 3, 3);
+    second *= __builtin_shufflevector(d, d, 4, 4, 5, 5, 6, 6, 7, 7);
   }
 #pragma clang loop unroll(full)
   for (int k = 0; k < 8; k++) {
     CK(i8v) dot = CK(dot_codes)(kind, u + 32 * k, a.codes + 32 * (b + (size_t)k));
-    if (group == 32) {
-      v = (CK(f8v)){0} + steps[k];
-    } else {
-      uint64_t pair;
-      __builtin_memcpy(&pair, steps + 2 * k, 8);
-      CK(f8v) both = (CK(f8v))((pairs){0} + pair);
-      v = __builtin_shufflevector(both, both, 0, 0, 0, 0, 1, 1, 1, 1);
-    }
+    CK(f8v) from = group == 32 || k < 4 ? first : second;
+    float even = group == 32 ? from[k] : from[2 * k % 8], odd = group == 32 ? even : from[2 * k % 8 + 1];
+    v = (CK(f8v)){even, even, even, even, odd, odd, odd, odd};
     sum[k % 4] = __builtin_convertvector(dot, CK(f8v)) * v + sum[k % 4];
   }
   if (kind == CK_KIND_WIDE) return;
@@ -116,8 +109,9 @@ CK_INLINE float CK(row_dot)(const int format, const uint8_t *row, size_t columns
   DO(CK_Q4_0) DO(CK_Q4_1) DO(CK_Q5_0) DO(CK_Q5_1) DO(CK_Q8_0) DO(CK_Q2_K) DO(CK_Q3_K) DO(CK_Q4_K) \
   DO(CK_Q5_K) DO(CK_Q6_K) DO(CK_IQ4_NL) DO(CK_IQ4_XS)
 
-static void CK(multiply_rows)(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,
-                              const void *records, size_t tokens, float *y, size_t y_stride) {
+static void CK(multiply_rows)(int format, const void *rows, size_t row_bytes, size_t row_count,
+                              size_t columns, const void *records, size_t tokens, float *y,
+                              size_t y_stride) {
 #define CK_CASE(F) \
   case F: \
     for (size_t r = 0; r < row_count; r++) { \

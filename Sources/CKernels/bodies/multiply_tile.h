@@ -1,7 +1,7 @@
 // Products of many tokens with rows that are unpacked once. No include guard.
 //
-// CK_LANES rows are interleaved by four codes, so that one vector holds four consecutive codes of each row and
-// four activations, broadcast, meet all of them: a sum needs no horizontal step, and a lane is a row.
+// CK_LANES rows are interleaved by four codes, so that one vector holds four consecutive codes of each row,
+// and four activations, broadcast, meet all of them: a sum needs no horizontal step, and a lane is a row.
 // CK(group_sums) (one for each instruction set) does the integers.
 
 typedef float CK(flane) __attribute__((vector_size(4 * CK_LANES)));
@@ -120,8 +120,9 @@ static void CK(range)(int format, const uint8_t *tile, size_t columns, const voi
   }
 }
 
-static void CK(multiply_tile)(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,
-                              const void *records, size_t tokens, float *y, size_t y_stride, void *scratch) {
+static void CK(multiply_tile)(int format, const void *rows, size_t row_bytes, size_t row_count,
+                              size_t columns, const void *records, size_t tokens, float *y, size_t y_stride,
+                              void *scratch) {
   const size_t together = CK(tiles_together)(columns), bytes = CK(tile_bytes)(columns), batch = 32;
   for (size_t row = 0; row < row_count; row += together * CK_LANES) {
     size_t tiles = 0;

@@ -39,8 +39,8 @@ CK_INLINE size_t CK(block_bytes)(const int format) {
   }
 }
 
-// Vectors are stored whole wherever they are read whole soon after: a load that spans two younger stores waits
-// for both.
+// Vectors are stored whole wherever they are read whole soon after: a load that spans two younger stores
+// waits for both.
 
 // The nibbles of 16 bytes: the low ones first.
 CK_INLINE void CK(nibbles_32)(const uint8_t *qs, uint8_t *u) {
@@ -48,8 +48,8 @@ CK_INLINE void CK(nibbles_32)(const uint8_t *qs, uint8_t *u) {
   __builtin_memcpy(&q, qs, 16);
   CK(u16b) low = q & 15, high = q >> 4;
   CK(u32v) codes = __builtin_shufflevector(
-    low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
-    27, 28, 29, 30, 31);
+    low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
+    26, 27, 28, 29, 30, 31);
   __builtin_memcpy(u, &codes, 32);
 }
 

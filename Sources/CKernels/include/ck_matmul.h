@@ -4,8 +4,8 @@
 // A block format is seen as unsigned codes u with a scale s and an offset m for each group of 16 or 32:
 // w = s·u + m. Activations become int8 codes a with one scale d for each block of 32. A block's share of a
 // product is then d·(s·Σ u·a + m·Σ a), where the sums are exact integers on every instruction set; the floats
-// are added block after block in ascending order, so a result depends on its row, its token and the number of
-// tokens' class (below or from CK_TILE_TOKENS), never on threads or on how the rows are cut.
+// are added in one fixed order for each row and token (ck_multiply_tile: block after block; ck_multiply_rows: in
+// eight lanes and four turns). So a result never depends on threads, on other tokens, or on how rows are cut.
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,7 +16,8 @@
 size_t ck_activation_bytes(size_t columns);
 
 // Quantizes x[columns] into `record` (64-byte aligned): per block of 32, d = max|x| / 127 and
-// a = x / d rounded to nearest even; a block of zeros has d = 0.
+// a = x · (127 / max|x|) rounded to nearest even; a block of zeros has d = 0, one with a NaN or an infinity
+// d = NaN. The codes are the same on every instruction set.
 void ck_quantize_activations(const float *x, size_t columns, void *record);
 
 // y[t · y_stride + r] for r < row_count, from `tokens` consecutive records: row by row, made for few tokens.

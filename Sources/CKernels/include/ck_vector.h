@@ -60,7 +60,7 @@ void ck_rotate_pairs(float *x, const float *cosine, const float *sine, size_t ha
 void ck_encode_floats(int format, const float *x, void *bytes, size_t count);
 
 // Attention of a tile of queries of one key/value head. Query i (of `queries`) stands at position
-// first + i / group and sees keys lower..upper of its position p: causal: (p − window, p], otherwise all keys.
+// p = first + i / group and sees the keys in (p − window, p] when causal, otherwise all keys.
 typedef struct {
   const float *q;      // query i at q + (i / group) · q_stride + (i % group) · size
   const float *k, *v;  // key j at k + j · kv_stride

@@ -9,7 +9,7 @@ import TensorCore
 public struct Machine: Sendable, Equatable {
   /// The processor's name.
   public var processor: String
-  /// The number of logical processors that this process may use.
+  /// The number of logical processors that are online.
   public var processors: Int
   /// The instruction set that the kernels use: "scalar", "avx2" …
   public var instructionSet: String

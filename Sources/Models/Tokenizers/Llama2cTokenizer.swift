@@ -30,7 +30,8 @@ struct Llama2cTokenizer: Tokenizer {
       let length = Int(number(place + 4))
       place += 8
       guard length <= longest, length <= bytes.count - place else {
-        throw fail("piece \(pieces.count) has \(length) bytes, where \(min(longest, bytes.count - place)) can be")
+        throw fail(
+          "piece \(pieces.count) has \(length) bytes, where \(min(longest, bytes.count - place)) can be")
       }
       guard !score.isNaN else { throw fail("the score of piece \(pieces.count) is not a number") }
       let text = Array(bytes[place..<place + length])
@@ -80,7 +81,11 @@ extension Llama2cTokenizer {
       var start = 0
       while start < buffer.count {
         let end = canSplitAtSpaces ? wordEnd(buffer, from: start) : buffer.count
-        cache.append(buffer, start..<end, to: &ids) { mergeWord(buffer, start..<end, to: &$0) }
+        if start == 0 {
+          mergeWord(buffer, start..<end, to: &ids)
+        } else {
+          cache.append(buffer, start..<end, to: &ids) { mergeWord(buffer, start..<end, to: &$0) }
+        }
         start = end
       }
     }
@@ -100,8 +105,10 @@ extension Llama2cTokenizer {
     var place = range.lowerBound
     while place < range.upperBound {
       var length = 1
-      // run.c gathers continuation bytes behind any byte, up to four in all.
-      while length < 4, place + length < range.upperBound, text[place + length] & 0xC0 == 0x80 { length += 1 }
+      // run.c gathers continuation bytes behind any byte, up to four in all; but not behind the space it puts in front.
+      while place > 0, length < 4, place + length < range.upperBound, text[place + length] & 0xC0 == 0x80 {
+        length += 1
+      }
       if let id = table.id(of: UnsafeRawBufferPointer(rebasing: text[place..<place + length])) {
         ids.append(id)
       } else {
@@ -135,7 +142,8 @@ extension Llama2cTokenizer {
     while let top = queue.pop() {
       let left = Int(top.left)
       // A removed symbol has no version; any change of either side changes the sum.
-      guard version[left] >= 0, next[left] < ids.count, version[left] &+ version[next[left]] == top.witness else {
+      guard version[left] >= 0, next[left] < ids.count, version[left] &+ version[next[left]] == top.witness
+      else {
         continue
       }
       let right = next[left]
@@ -182,20 +190,43 @@ extension Llama2cTokenizer {
 // MARK: GGUF
 
 extension Llama2cTokenizer {
-  /// As a "llama" vocabulary: the same pieces with U+2581 for spaces, whose ids llama.cpp finds alike.
+  private static let controlNames = ["<unk>", "<s>", "</s>"]
+  private static let controlTexts = ["<unk>", "\n<s>\n", "\n</s>\n"]
+
+  /// As a "llama" vocabulary: the same pieces with U+2581 for spaces, whose ids llama.cpp finds alike. (But for U+2581 in a
+  /// text, which is a space there and a character here; an entry of our own says which it is.)
   var ggufEntries: [GGUFEntry] {
-    let names = ["<unk>", "<s>", "</s>"]
     let escaped = pieces.enumerated().map { id, piece in
       var piece = piece
+      let names = Llama2cTokenizer.controlNames
       piece.bytes = id < names.count ? Array(names[id].utf8) : UTF8Text.escapingSpaces(piece.bytes)
       return piece
     }
     let special = SpecialIDs(beginning: Llama2cTokenizer.beginning, end: Llama2cTokenizer.end, unknown: 0)
     return [
-      GGUFEntry(GGUFTokenizerKey.model, .string("llama")), GGUFEntry(GGUFTokenizerKey.pre, .string("default")),
+      GGUFEntry(GGUFTokenizerKey.model, .string("llama")),
+      GGUFEntry(GGUFTokenizerKey.pre, .string("default")),
     ] + Models.ggufEntries(of: escaped) + special.ggufEntries + [
-      GGUFEntry(GGUFTokenizerKey.addsBeginning, .bool(true)), GGUFEntry(GGUFTokenizerKey.addsEnd, .bool(false)),
+      GGUFEntry(GGUFTokenizerKey.addsBeginning, .bool(true)),
+      GGUFEntry(GGUFTokenizerKey.addsEnd, .bool(false)),
       GGUFEntry(GGUFTokenizerKey.addsSpacePrefix, .bool(true)),
+      GGUFEntry(GGUFTokenizerKey.own, .string(#"{"type":"llama2c"}"#)),
     ]
+  }
+
+  /// The tokenizer that wrote these entries.
+  static func fromGGUF(_ entries: GGUFTokenizerEntries) throws(TokenizerError) -> Llama2cTokenizer {
+    let pieces = try entries.pieces()
+    guard pieces.count >= firstByte + 256 else {
+      throw TokenizerError(
+        path: entries.path, "a llama2.c vocabulary of \(pieces.count) pieces lacks the bytes")
+    }
+    return Llama2cTokenizer(
+      pieces.enumerated().map { id, piece in
+        var piece = piece
+        piece.bytes =
+          id < controlTexts.count ? Array(controlTexts[id].utf8) : UTF8Text.unescapingSpaces(piece.bytes)
+        return piece
+      })
   }
 }

@@ -34,6 +34,7 @@ public struct TokenizerError: Error, Equatable, CustomStringConvertible {
   public var path: String
   /// What is wrong, and what to do.
   public var message: String
+  /// The file and the message, as one line.
   public var description: String { "\(path): \(message)" }
 
   /// A failure in `path`.

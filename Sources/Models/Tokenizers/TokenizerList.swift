@@ -10,9 +10,16 @@ public enum TokenizerList {
   ///
   /// - Throws: ``TokenizerError`` when a tokenizer is there and unreadable or of an unknown kind.
   public static func tokenizer(of source: ModelSource) throws -> (any Tokenizer)? {
+    // The readers below look into the files' memory, which the source keeps.
+    try withExtendedLifetime(source) { try read(source) }
+  }
+
+  private static func read(_ source: ModelSource) throws -> (any Tokenizer)? {
     if let tokenizer = try tokenizer(ofGGUF: source.metadata, path: source.path) { return tokenizer }
     let configuration = try configuration(of: source)
-    func file(_ kind: TokenizerFile.Kind) -> TokenizerFile? { source.tokenizerFiles.first { $0.kind == kind } }
+    func file(_ kind: TokenizerFile.Kind) -> TokenizerFile? {
+      source.tokenizerFiles.first { $0.kind == kind }
+    }
     if let file = file(.json) {
       do {
         let json = try parse(file)
@@ -26,7 +33,8 @@ public enum TokenizerList {
     if let file = file(.sentencePiece) {
       let hasConfiguration = self.file(.configuration, of: source) != nil
       return try SentencePieceTokenizer.fromFile(
-        try SentencePieceModel(file.contents, path: file.path), configuration: hasConfiguration ? configuration : nil,
+        try SentencePieceModel(file.contents, path: file.path),
+        configuration: hasConfiguration ? configuration : nil,
         path: file.path)
     }
     if let file = file(.wordPiece) {
@@ -49,8 +57,12 @@ public enum TokenizerList {
   public static func tokenizer(ofGGUF metadata: [GGUFEntry], path: String) throws -> (any Tokenizer)? {
     let entries = GGUFTokenizerEntries(metadata, path: path)
     guard let model = try entries.string(GGUFTokenizerKey.model) else { return nil }
-    if let own = try entries.ownSettings(), own["type"]?.stringValue == "pipeline" {
-      return try PipelineTokenizer.fromGGUF(entries, own: own)
+    if let own = try entries.ownSettings() {
+      switch own["type"]?.stringValue {
+      case "pipeline": return try PipelineTokenizer.fromGGUF(entries, own: own)
+      case "llama2c": return try Llama2cTokenizer.fromGGUF(entries)
+      default: break
+      }
     }
     switch model {
     case "llama": return try SentencePieceTokenizer.fromGGUF(entries, algorithm: .bytePair)

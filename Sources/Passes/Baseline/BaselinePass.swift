@@ -28,7 +28,9 @@ public struct BaselinePass: Pass {
     return PassPlan(entries: entries)
   }
 
-  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint) throws -> Checkpoint { plan.reencode(checkpoint) }
+  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint) throws -> Checkpoint {
+    plan.reencode(checkpoint)
+  }
 
   private func treatment(of tensor: StoredTensor) -> (TensorFormat, String?) {
     if tensor.shape.count < 2, tensor.format.isFloat { return (.f32, nil) }

@@ -64,11 +64,13 @@ public struct QuantizePass: Pass {
     var embeddings: TensorFormat?
     if let name = try options.string("embeddings") {
       guard case .format(let format)? = Target(name: name) else {
-        throw options.failure("unknown format '\(name)' for embeddings; known are \(known.dropFirst(2).joined(separator: ", "))")
+        throw options.failure(
+          "unknown format '\(name)' for embeddings; known are \(known.dropFirst(2).joined(separator: ", "))")
       }
       embeddings = format
     }
-    self.init(target, embeddings: embeddings, allowRequantize: try options.boolean("allow-requantize") ?? false)
+    self.init(
+      target, embeddings: embeddings, allowRequantize: try options.boolean("allow-requantize") ?? false)
     try options.finish(known: ["format", "embeddings", "allow-requantize"])
   }
 
@@ -100,15 +102,17 @@ public struct QuantizePass: Pass {
     return PassPlan(entries: entries, notes: summary(of: entries))
   }
 
-  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint) throws -> Checkpoint { plan.reencode(checkpoint) }
+  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint) throws -> Checkpoint {
+    plan.reencode(checkpoint)
+  }
 
   /// The format that a tensor gets, and why it is not the one asked for.
   private func treatment(of tensor: StoredTensor, role: TensorRole) -> (TensorFormat, String?) {
     guard tensor.shape.count >= 2, tensor.format.isWeight, let wanted = wanted(for: role) else {
       return (tensor.format, nil)
     }
-    let (format, reason) = FormatFallback.format(for: wanted, rowLength: tensor.rowLength)
-    return (format, reason)
+    let choice = FormatPlan.fallback(for: wanted, rowLength: tensor.rowLength)
+    return (choice.format, choice.reason)
   }
 
   private func wanted(for role: TensorRole) -> TensorFormat? {
@@ -133,6 +137,8 @@ public struct QuantizePass: Pass {
   private func summary(of entries: [PassPlan.Entry]) -> [String] {
     var counts: [String: Int] = [:]
     for entry in entries { if let note = entry.note { counts[note, default: 0] += 1 } }
-    return counts.sorted { $0.key < $1.key }.map { "\($0.value) tensor\($0.value == 1 ? "" : "s"): \($0.key)" }
+    return counts.sorted { $0.key < $1.key }.map {
+      "\($0.value) tensor\($0.value == 1 ? "" : "s"): \($0.key)"
+    }
   }
 }

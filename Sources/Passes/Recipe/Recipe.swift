@@ -56,7 +56,8 @@ extension Recipe {
   public init(yaml text: String, path: String) throws(RecipeError) {
     var top = try RecipeMapping.parse(text, path: path)
     if let version = try top.integer("version", in: 1...1_000_000), version != Recipe.currentVersion {
-      throw top.failure("recipe version \(version) is not known; this program reads version \(Recipe.currentVersion)")
+      throw top.failure(
+        "recipe version \(version) is not known; this program reads version \(Recipe.currentVersion)")
     }
     if let name = try top.string("format") {
       guard let container = OutputContainer(rawValue: name) else {

@@ -110,7 +110,7 @@ extension RecipeMapping {
       .composer(_, let problem, let mark, _):
       "\(problem) at line \(mark.line)"
     case .duplicatedKeysInMapping(let duplicates, _):
-      "repeated key \(duplicates.compactMap { "'\($0.string ?? "?")'" }.joined(separator: ", "))"
+      "repeated key \(duplicates.map { "'\($0)'" }.joined(separator: ", "))"
     default: "unreadable"
     }
   }

@@ -1,5 +1,5 @@
-import Evaluation
-import ModelFiles
+public import Evaluation
+public import ModelFiles
 
 extension Estimate {
   var json: JSONValue {
@@ -121,7 +121,8 @@ extension EncoderMetrics.Correlation {
 }
 
 extension LatencyMetrics {
-  var json: JSONValue {
+  /// The metrics as JSON: the member `latency` of a report, and what `compress bench --json` prints.
+  public var json: JSONValue {
     .fields([
       ("prefill", prefill.json), ("decode", decode?.json ?? .null),
       ("timeToFirstToken", .rounded(timeToFirstToken)), ("bytesPerToken", .optional(bytesPerToken)),
@@ -129,6 +130,11 @@ extension LatencyMetrics {
       ("threads", .integer(threads)),
     ])
   }
+
+  /// Reads what ``json`` wrote.
+  ///
+  /// - Throws: ``ReportError`` naming the member that is missing or of another kind.
+  public init(json: JSONValue) throws { try self.init(ReportFields(json)) }
 
   init(_ fields: ReportFields) throws {
     self.init(

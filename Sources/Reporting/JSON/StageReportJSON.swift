@@ -96,7 +96,7 @@ extension TensorReport {
 
 extension EvaluationReport {
   /// The kind, and exactly one of the members that belong to it; the others are null.
-  var json: JSONValue {
+  public var json: JSONValue {
     func document(_ kind: String, _ metrics: JSONValue, _ method: JSONValue, _ reason: JSONValue) -> JSONValue
     {
       .fields([("kind", .string(kind)), ("metrics", metrics), ("method", method), ("reason", reason)])

@@ -89,18 +89,24 @@ public enum MarkdownReport {
   }
 
   private static func qualityTable(_ stage: StageReport, _ page: inout Page) {
+    let rows = qualityRows(stage.evaluation)
+    if !rows.isEmpty { page.table(["", ""], rows: rows, right: [1]) }
+  }
+
+  /// What was measured, a row each: name and value.
+  static func qualityRows(_ evaluation: EvaluationReport) -> [[String]] {
     var rows: [[String]] = []
-    if let metrics = stage.language {
+    if let metrics = evaluation.language {
       rows.append(["perplexity", NumberFormat.estimate(metrics.perplexity)])
       rows.append(["loss (nats/token)", NumberFormat.estimate(metrics.loss)])
     }
-    if let divergence = stage.divergence { rows += divergenceRows(divergence) }
-    if let similarity = stage.encoder?.similarity {
+    if let divergence = evaluation.language?.divergence { rows += divergenceRows(divergence) }
+    if let similarity = evaluation.encoder?.similarity {
       rows.append(["cosine to the baseline, mean", NumberFormat.estimate(similarity.mean, digits: 6)])
       rows.append(["cosine, 1 %", NumberFormat.significant(similarity.percentile1, 6)])
       rows.append(["cosine, minimum", NumberFormat.significant(similarity.minimum, 6)])
     }
-    if let correlation = stage.encoder?.correlation {
+    if let correlation = evaluation.encoder?.correlation {
       rows.append(["Spearman", NumberFormat.estimate(correlation.spearman)])
       rows.append(["Pearson", NumberFormat.estimate(correlation.pearson)])
       if let baseline = correlation.baselineSpearman {
@@ -110,7 +116,7 @@ public enum MarkdownReport {
         rows.append(["change of Spearman", NumberFormat.signedEstimate(change)])
       }
     }
-    if !rows.isEmpty { page.table(["", ""], rows: rows, right: [1]) }
+    return rows
   }
 
   private static func divergenceRows(_ divergence: Divergence) -> [[String]] {

@@ -3,8 +3,11 @@ import Evaluation
 /// How figures were taken, in words: without this line they cannot be compared with anybody else's.
 enum Methodology {
   /// The whole method of a stage's evaluation.
-  static func full(_ stage: StageReport) -> String {
-    switch stage.evaluation {
+  static func full(_ stage: StageReport) -> String { full(stage.evaluation) }
+
+  /// The whole method of an evaluation.
+  static func full(_ evaluation: EvaluationReport) -> String {
+    switch evaluation {
     case .language(let metrics, let method): language(metrics, method)
     case .encoder(let metrics, let method): encoder(metrics, method)
     case .none(let reason): "Not evaluated: \(reason)."

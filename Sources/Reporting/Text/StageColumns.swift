@@ -80,17 +80,21 @@ extension StageColumn {
   }
 }
 
+extension EvaluationReport {
+  /// The metrics of a language model, if those were taken.
+  public var language: LanguageMetrics? { if case .language(let metrics, _) = self { metrics } else { nil } }
+
+  /// The metrics of an encoder, if those were taken.
+  public var encoder: EncoderMetrics? { if case .encoder(let metrics, _) = self { metrics } else { nil } }
+}
+
 extension StageReport {
   /// The metrics of a language model, if those were taken.
-  public var language: LanguageMetrics? {
-    if case .language(let metrics, _) = evaluation { metrics } else { nil }
-  }
+  public var language: LanguageMetrics? { evaluation.language }
 
   /// The divergence from the baseline, if there was one to compare with.
   public var divergence: Divergence? { language?.divergence }
 
   /// The metrics of an encoder, if those were taken.
-  public var encoder: EncoderMetrics? {
-    if case .encoder(let metrics, _) = evaluation { metrics } else { nil }
-  }
+  public var encoder: EncoderMetrics? { evaluation.encoder }
 }

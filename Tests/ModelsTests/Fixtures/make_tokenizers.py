@@ -1,10 +1,13 @@
 """Makes the tokenizer fixtures: tiny tokenizers trained on generated text, and what the Python libraries say about a
-torture list of texts. Deterministic.
+torture list of texts.
 
     python make_tokenizers.py              # needs sentencepiece, tokenizers, transformers
     python make_tokenizers.py SHARED_DATA  # also remakes shared.json: digests of ids on real models and texts
+
+Tokenizers that are there are kept, since the trainers of `tokenizers` break ties by hash: delete the folder to train
+them anew.
 """
-import base64, hashlib, io, json, os, random, struct, sys
+import base64, io, json, os, random, struct, sys
 
 import sentencepiece as spm
 import tokenizers
@@ -63,6 +66,7 @@ TORTURE = [
     "C:\\Users\\x", "a_b_c __init__", "CamelCaseWord", "ALLCAPS", "ǈ", "x\u0338", "\u0e33", "ा", "a\u0903b", "\u17b4",
     "\u2e55\u2e5d\u061d\u166d", "\U0001f9ff\U0001fae0", "\u20bf\u20c0", "\u061c\u2066\u2069\u0890", "\U000e0041",
     " n't 'm do not 's 've 're . ? ! ,", "you ' re", "a \n b \n\n c", "x\n \n y", "  \n  \n", "\n \n", " \r\n x", "end\n", "end \n ",
+    "a\u1734b a\u1885b a\ua9bdb a\U000111c9b a\U0001171eb", "a\u1cf2b a\u08d4b a\u08e3b a\u0afab", "a\u08e2b a\U0001bca0b",
 ]
 BROKEN = [b"\xff", b"\xfe\xff", b"a\xffb", b"\xc3", b"a\xc3", b"\xc3(", b"\xe2\x82", b"\xe2\x82x", b"\xf0\x9f\x98", b"\xf0\x9f\x98 ok",
           b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80", b"\x80\x80\x80", b"ok \xe2\x96 no", b"\xe2\x96\x81\xe2\x96", b"\xf4\x90\x80\x80"]
@@ -74,10 +78,12 @@ def torture():
 
 # ---- SentencePiece
 def train_sentencepiece(name, lines, **options):
+    path = os.path.join(HERE, name + ".model")
+    if os.path.exists(path):
+        return path
     model = io.BytesIO()
     spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, num_threads=1,
                                    minloglevel=2, hard_vocab_limit=False, **options)
-    path = os.path.join(HERE, name + ".model")
     with open(path, "wb") as file:
         file.write(model.getvalue())
     return path
@@ -89,13 +95,13 @@ def sentencepieces(lines):
     yield train_sentencepiece("spm-bpe", lines, vocab_size=480, **llama)
     yield train_sentencepiece("spm-bpe-user", lines, vocab_size=460, user_defined_symbols=["<sep>", "<mask>", "\u2581\u2581", "ing s"],
                               control_symbols=["<ctl>"], **llama)
-    yield train_sentencepiece("spm-bpe-plain", lines, vocab_size=200, model_type="bpe", character_coverage=0.97,
+    yield train_sentencepiece("spm-bpe-plain", lines, vocab_size=200, model_type="bpe", character_coverage=0.98,
                               normalization_rule_name="identity")
-    yield train_sentencepiece("spm-bpe-suffix", lines, vocab_size=300, model_type="bpe", byte_fallback=True, character_coverage=0.9,
+    yield train_sentencepiece("spm-bpe-suffix", lines, vocab_size=360, model_type="bpe", byte_fallback=True, character_coverage=0.98,
                               normalization_rule_name="identity", treat_whitespace_as_suffix=True)
     yield train_sentencepiece("spm-unigram", lines, vocab_size=350, model_type="unigram", character_coverage=0.99,
                               normalization_rule_name="nmt_nfkc", user_defined_symbols=["<sep>"])
-    yield train_sentencepiece("spm-unigram-bytes", lines, vocab_size=520, model_type="unigram", byte_fallback=True, character_coverage=0.97,
+    yield train_sentencepiece("spm-unigram-bytes", lines, vocab_size=520, model_type="unigram", byte_fallback=True, character_coverage=0.98,
                               normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False)
 
 
@@ -138,6 +144,8 @@ def byte_level(name, lines, pattern, normalizer=None, ignore_merges=False, templ
 
 def save(name, text):
     path = os.path.join(HERE, name + ".json")
+    if os.path.exists(path):
+        return path
     text = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
@@ -153,10 +161,10 @@ def wordpiece(lines):
     tokenizer.train_from_iterator(lines, trainers.WordPieceTrainer(vocab_size=320, special_tokens=special, show_progress=False))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    vocab = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    yield save("wordpiece", tokenizer.to_str())
+    vocab = sorted(Tokenizer.from_file(os.path.join(HERE, "wordpiece.json")).get_vocab().items(), key=lambda item: item[1])
     with open(os.path.join(HERE, "wordpiece-vocab.txt"), "w", encoding="utf-8") as file:
         file.write("".join(token + "\n" for token, _ in vocab))
-    yield save("wordpiece", tokenizer.to_str())
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False, handle_chinese_chars=False)
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     yield save("wordpiece-cased", tokenizer.to_str())
@@ -264,6 +272,11 @@ def b64(data):
     return base64.b64encode(data).decode()
 
 
+def differing(decoded, texts):
+    """The decoded texts; None where that is the text itself."""
+    return [None if new.encode("utf-8") == old else b64(new.encode("utf-8")) for new, old in zip(decoded, texts)]
+
+
 def main():
     lines = corpus()
     texts = torture()
@@ -271,7 +284,7 @@ def main():
     for path in sentencepieces(lines):
         processor = spm.SentencePieceProcessor(model_file=path)
         ids = [processor.encode(text) for text in texts]
-        results[os.path.basename(path)] = {"ids": ids, "decoded": [b64(processor.decode(i).encode("utf-8")) for i in ids]}
+        results[os.path.basename(path)] = {"ids": ids, "decoded": differing([processor.decode(i) for i in ids], texts)}
     encode = llama2c(os.path.join(HERE, "spm-bpe.model"))
     results["llama2c.bin"] = {"ids": [encode(text) for text in texts]}
     paths = [
@@ -289,7 +302,7 @@ def main():
         plain = [tokenizer.encode(text, add_special_tokens=False).ids for text in strings]
         results[os.path.basename(path)] = {
             "ids": ids, "plain": plain if plain != ids else None,
-            "decoded": [b64(tokenizer.decode(i).encode("utf-8")) for i in ids]}
+            "decoded": differing([tokenizer.decode(i) for i in ids], texts)}
     results = {name: {key: value for key, value in entry.items() if value is not None} for name, entry in results.items()}
     with open(os.path.join(HERE, "torture.json"), "w", encoding="utf-8") as file:
         json.dump({"versions": {"sentencepiece": spm.__version__, "tokenizers": tokenizers.__version__},
@@ -315,11 +328,12 @@ def shared(root):
         for name in names:
             with open(os.path.join(root, "text", name), "rb") as file:
                 ids = encode(file.read(20000))
-            digest = hashlib.sha256(b"".join(struct.pack("<I", i) for i in ids)).hexdigest()
-            entries.append({"model": model, "text": name, "count": len(ids), "sha256": digest, "first": ids[:32]})
+            digest = 0xCBF29CE484222325  # FNV-1a
+            for byte in b"".join(struct.pack("<I", i) for i in ids):
+                digest = (digest ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+            entries.append({"model": model, "text": name, "count": len(ids), "fnv": "%x" % digest, "first": ids[:32]})
     with open(os.path.join(HERE, "shared.json"), "w", encoding="utf-8") as file:
-        json.dump(entries, file, indent=1)
-        file.write("\n")
+        file.write("[\n" + ",\n".join(json.dumps(entry) for entry in entries) + "\n]\n")
 
 
 main()

@@ -2,9 +2,10 @@
 
     pip install llama-cpp-python gguf torch safetensors && python make_llama_errors.py MODELS_FOLDER
 
-For each matrix the first rows, at most 65,536 weights, are encoded without an importance matrix by
-ggml_quantize_chunk. Stored: the sum of squared errors, and the sum weighted as llama.cpp weighs them: by
-a + |x|, a the root mean square of each 32 (q4_k, q5_k), by |x| (q2_k), by x² (the others).
+For each matrix the first rows, at most 65,536 weights, are encoded by ggml_quantize_chunk, without an
+importance matrix and with an invented one. Stored: without, the sum of squared errors, and the sum weighted as
+llama.cpp weighs them: by a + |x|, a the root mean square of each 32 (q4_k, q5_k), by |x| (q2_k), by x² (the
+others); with, the sum weighted by the importance.
 """
 import ctypes
 import json
@@ -34,20 +35,30 @@ def weights(name, x):
     return np.abs(x) if name == "Q2_K" else x * x
 
 
+def importance(columns):
+    return (((1 + 37 * np.arange(columns) % 101) / 101) ** 3).astype(np.float32)
+
+
+def encode(x, kind, weights):
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    data = np.empty((x.shape[0], x.shape[1] // block * size), np.uint8)
+    LIBRARY.ggml_quantize_chunk(
+        int(kind), x.ctypes.data, data.ctypes.data, 0, x.shape[0], x.shape[1],
+        None if weights is None else weights.ctypes.data)
+    return (gguf.quants.dequantize(data, kind).astype(np.float64) - x.astype(np.float64)) ** 2
+
+
 def errors(x):
     result = {}
+    columns = importance(x.shape[1])
     for name in TYPES:
         kind = gguf.GGMLQuantizationType[name]
-        block, size = gguf.GGML_QUANT_SIZES[kind]
-        if x.shape[1] % block:
+        if x.shape[1] % gguf.GGML_QUANT_SIZES[kind][0]:
             continue
-        data = np.empty((x.shape[0], x.shape[1] // block * size), np.uint8)
-        LIBRARY.ggml_quantize_chunk(
-            int(kind), x.ctypes.data, data.ctypes.data, 0, x.shape[0], x.shape[1], None)
-        exact = x.astype(np.float64)
-        squared = (gguf.quants.dequantize(data, kind).astype(np.float64) - exact) ** 2
-        result[name.lower()] = [
-            float(f"{squared.sum():.9g}"), float(f"{(weights(name, exact) * squared).sum():.9g}")]
+        plain = encode(x, kind, None)
+        sums = plain.sum(), (weights(name, x.astype(np.float64)) * plain).sum()
+        weighted = (encode(x, kind, columns) * columns.astype(np.float64)).sum()
+        result[name.lower()] = [float(f"{value:.9g}") for value in (*sums, weighted)]
     return result
 
 

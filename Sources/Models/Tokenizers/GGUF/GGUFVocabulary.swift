@@ -31,7 +31,8 @@ extension SpecialIDs {
   /// The entries for the ids that are there.
   var ggufEntries: [GGUFEntry] {
     let ids: [(String, Int?)] = [
-      (GGUFTokenizerKey.beginning, beginning), (GGUFTokenizerKey.end, end), (GGUFTokenizerKey.unknown, unknown),
+      (GGUFTokenizerKey.beginning, beginning), (GGUFTokenizerKey.end, end),
+      (GGUFTokenizerKey.unknown, unknown),
       (GGUFTokenizerKey.separator, separator), (GGUFTokenizerKey.padding, padding),
       (GGUFTokenizerKey.classifier, classifier), (GGUFTokenizerKey.mask, mask),
     ]

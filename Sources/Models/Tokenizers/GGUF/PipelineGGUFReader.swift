@@ -40,13 +40,16 @@ extension PipelineTokenizer {
       tokens.append((withoutPhantom(piece), id))
     }
     let document = BertDescription.document(
-      unknown: String(decoding: tokens.first { $0.id == unknown.1 }?.bytes ?? [], as: UTF8.self), start: start,
-      end: end, lowercases: true, stripsAccents: nil, separatesChinese: true, added: entries.addedTokens(pieces))
+      unknown: String(decoding: tokens.first { $0.id == unknown.1 }?.bytes ?? [], as: UTF8.self),
+      start: start,
+      end: end, lowercases: true, stripsAccents: nil, separatesChinese: true,
+      added: entries.addedTokens(pieces))
     var configuration = try entries.configuration(pieces)
     configuration.classifier = configuration.classifier ?? start.0
     configuration.separator = configuration.separator ?? end.0
     return try PipelineTokenizer(
-      PipelineDescription(document: document, tokens: tokens), configuration: configuration, path: entries.path)
+      PipelineDescription(document: document, tokens: tokens), configuration: configuration,
+      path: entries.path)
   }
 
   /// A "gpt2" vocabulary of another writer.
@@ -55,7 +58,8 @@ extension PipelineTokenizer {
     let special = try entries.special(count: pieces.count)
     let pre = try entries.string(GGUFTokenizerKey.pre) ?? "default"
     guard let known = PreTokenizerNames.description(pre) else {
-      throw TokenizerError(path: entries.path, "the pre-tokenizer '\(pre)' of a \"gpt2\" vocabulary is not supported")
+      throw TokenizerError(
+        path: entries.path, "the pre-tokenizer '\(pre)' of a \"gpt2\" vocabulary is not supported")
     }
     func token(_ id: Int?) -> [(String, Int)] {
       id.map { [(String(decoding: pieces[$0].bytes, as: UTF8.self), $0)] } ?? []
@@ -99,7 +103,8 @@ extension GGUFTokenizerEntries {
     var merges: [(left: [UInt8], right: [UInt8])] = []
     for (rank, text) in (try texts(GGUFTokenizerKey.merges) ?? []).enumerated() {
       guard let merge = PipelineDescription.split(text) else {
-        throw TokenizerError(path: path, "merge \(rank) '\(String(decoding: text, as: UTF8.self))' is not two tokens")
+        throw TokenizerError(
+          path: path, "merge \(rank) '\(String(decoding: text, as: UTF8.self))' is not two tokens")
       }
       merges.append(merge)
     }

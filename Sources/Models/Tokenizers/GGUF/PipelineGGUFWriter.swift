@@ -18,7 +18,8 @@ extension PipelineTokenizer {
     entries += ggufSpecial.ggufEntries
     entries += ggufFlags(kind)
     if let map = charsMap {
-      entries.append(GGUFEntry(GGUFTokenizerKey.charsMap, .array(map.blob.map { .uint8($0) }, elementType: 0)))
+      entries.append(
+        GGUFEntry(GGUFTokenizerKey.charsMap, .array(map.blob.map { .uint8($0) }, elementType: 0)))
     }
     if let chatTemplate { entries.append(GGUFEntry(GGUFTokenizerKey.chatTemplate, .string(chatTemplate))) }
     entries.append(GGUFEntry(GGUFTokenizerKey.own, .string(ownSettings.text())))
@@ -51,7 +52,8 @@ extension PipelineTokenizer {
     guard piece.type == .normal else { return piece }
     var piece = piece
     let prefix = Array("##".utf8)
-    piece.bytes = piece.bytes.starts(with: prefix) ? Array(piece.bytes[2...]) : UTF8Text.metaspace + piece.bytes
+    piece.bytes =
+      piece.bytes.starts(with: prefix) ? Array(piece.bytes[2...]) : UTF8Text.metaspace + piece.bytes
     return piece
   }
 
@@ -99,7 +101,9 @@ extension PipelineTokenizer {
     case "llama", "t5": flags.append(GGUFEntry(GGUFTokenizerKey.addsSpacePrefix, .bool(addsSpacePrefix)))
     default: flags.append(GGUFEntry(GGUFTokenizerKey.addsSpacePrefix, .bool(false)))
     }
-    if kind == "t5" { flags.append(GGUFEntry(GGUFTokenizerKey.removesExtraWhitespace, .bool(removesExtraSpaces))) }
+    if kind == "t5" {
+      flags.append(GGUFEntry(GGUFTokenizerKey.removesExtraWhitespace, .bool(removesExtraSpaces)))
+    }
     return flags
   }
 

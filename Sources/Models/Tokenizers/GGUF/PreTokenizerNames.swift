@@ -23,9 +23,12 @@ enum PreTokenizerNames {
 
   /// The pre-tokenizer that `name` stands for as a `tokenizer.json` describes it, whether whole words are looked up first,
   /// and whether the beginning is marked by default; nil for an unknown name.
-  static func description(_ name: String) -> (preTokenizer: JSONValue, ignoresMerges: Bool, addsBeginning: Bool)? {
+  static func description(_ name: String) -> (
+    preTokenizer: JSONValue, ignoresMerges: Bool, addsBeginning: Bool
+  )? {
     switch name {
-    case "gpt-2", "phi-2", "mpt", "olmo", "jais", "jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "roberta-bpe",
+    case "gpt-2", "phi-2", "mpt", "olmo", "jais", "jina-es", "jina-de", "jina-v2-es", "jina-v2-de",
+      "roberta-bpe",
       "gigachat", "a.x-4.0", "mellum":
       (.byteLevel(usesPattern: true), false, false)
     case "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2":
@@ -106,7 +109,10 @@ extension JSONValue {
     }
     return .component(
       "TemplateProcessing",
-      [("single", .array(before.map(part) + [text] + after.map(part))), ("special_tokens", .object(JSONObject(ids)))])
+      [
+        ("single", .array(before.map(part) + [text] + after.map(part))),
+        ("special_tokens", .object(JSONObject(ids))),
+      ])
   }
 
   /// An entry of `added_tokens`.

@@ -216,7 +216,8 @@ extension Pattern {
   }
 
   private func lazySpan(
-    _ text: UnsafeRawBufferPointer, _ place: inout Int, _ set: ScalarSet, _ minimum: Int, _ maximum: Int, _ next: Int,
+    _ text: UnsafeRawBufferPointer, _ place: inout Int, _ set: ScalarSet, _ minimum: Int, _ maximum: Int,
+    _ next: Int,
     _ choices: inout [Choice]
   ) -> Bool {
     var count = 0

@@ -170,7 +170,9 @@ struct PatternParser {
       }
       place += 1
     }
-    guard place < scalars.count, digits.count <= 2, digits.contains(where: { !$0.isEmpty }) else { return nil }
+    guard place < scalars.count, digits.count <= 2, digits.contains(where: { !$0.isEmpty }) else {
+      return nil
+    }
     self.place = place + 1
     let minimum = Int(digits[0]) ?? 0
     return (minimum, digits.count == 1 ? minimum : Int(digits[1]))

@@ -27,7 +27,10 @@ struct BytePairModel: Sendable {
   let canSplitAtSpaces: Bool
 
   /// A model of `tokens` (raw bytes if byte-level) and merges of ids in order of rank.
-  init(tokens: [(bytes: [UInt8], id: Int)], merges pairs: [(left: Int, right: Int, merged: Int)], options: Options) {
+  init(
+    tokens: [(bytes: [UInt8], id: Int)], merges pairs: [(left: Int, right: Int, merged: Int)],
+    options: Options
+  ) {
     self.options = options
     var table = PieceTable(capacity: tokens.count)
     for token in tokens { table.insert(token.bytes, id: token.id) }
@@ -75,7 +78,8 @@ struct BytePairModel: Sendable {
     if let last = symbols.indices.last { symbols[last].next = place }
     symbols.append(
       Symbol(
-        id: Int32(truncatingIfNeeded: id), length: Int32(truncatingIfNeeded: length), previous: place - 1, next: -1))
+        id: Int32(truncatingIfNeeded: id), length: Int32(truncatingIfNeeded: length), previous: place - 1,
+        next: -1))
   }
 
   private func byteSymbols(_ word: UnsafeRawBufferPointer) -> [Symbol] {
@@ -84,7 +88,11 @@ struct BytePairModel: Sendable {
     for byte in word {
       // A byte without a piece is dropped where there is no unknown piece: the library does that.
       let id = byteIDs[Int(byte)]
-      if id >= 0 { append(id, 1, to: &symbols) } else if let unknown = options.unknown { append(unknown, 1, to: &symbols) }
+      if id >= 0 {
+        append(id, 1, to: &symbols)
+      } else if let unknown = options.unknown {
+        append(unknown, 1, to: &symbols)
+      }
     }
     return symbols
   }

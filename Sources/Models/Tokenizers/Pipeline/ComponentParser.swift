@@ -11,7 +11,9 @@ struct ComponentParser {
     return type
   }
 
-  private func flag(_ value: JSONValue, _ key: String, _ fallback: Bool) -> Bool { value[key]?.boolValue ?? fallback }
+  private func flag(_ value: JSONValue, _ key: String, _ fallback: Bool) -> Bool {
+    value[key]?.boolValue ?? fallback
+  }
 
   private func bytes(_ value: JSONValue, _ key: String, _ kind: String) throws(TokenizerError) -> [UInt8] {
     guard let text = value[key]?.stringValue else { throw fail("the \(kind) has no \"\(key)\"") }
@@ -58,7 +60,8 @@ struct ComponentParser {
       return [
         .bert(
           .init(
-            cleansText: flag(value, "clean_text", true), separatesChinese: flag(value, "handle_chinese_chars", true),
+            cleansText: flag(value, "clean_text", true),
+            separatesChinese: flag(value, "handle_chinese_chars", true),
             stripsAccents: flag(value, "strip_accents", lowercases), lowercases: lowercases))
       ]
     case "Replace":
@@ -68,7 +71,8 @@ struct ComponentParser {
       case .pattern(let pattern): return [.replacePattern(pattern, with: content)]
       }
     case "Prepend": return [.prepend(try bytes(value, "prepend", "normalizer Prepend"))]
-    case "Strip": return [.strip(left: flag(value, "strip_left", true), right: flag(value, "strip_right", true))]
+    case "Strip":
+      return [.strip(left: flag(value, "strip_left", true), right: flag(value, "strip_right", true))]
     case "Precompiled":
       let text = value["precompiled_charsmap"]?.stringValue ?? ""
       guard let blob = Base64.decode(Array(text.utf8)) else {
@@ -146,7 +150,9 @@ struct ComponentParser {
       let prefix = value["prefix"] == nil ? Array("##".utf8) : try bytes(value, "prefix", "decoder WordPiece")
       return [.wordPiece(prefix: prefix, cleansUp: flag(value, "cleanup", true))]
     case "Metaspace":
-      return [.metaspace(replacement: try bytes(value, "replacement", "decoder Metaspace"), try scheme(value))]
+      return [
+        .metaspace(replacement: try bytes(value, "replacement", "decoder Metaspace"), try scheme(value))
+      ]
     case "ByteFallback": return [.byteFallback]
     case "Fuse": return [.fuse]
     case "Replace":
@@ -174,7 +180,8 @@ struct ComponentParser {
     case "ByteLevel": return [.text]
     case "BertProcessing", "RobertaProcessing":
       return [
-        .special(try pairID(value["cls"], count, type)), .text, .special(try pairID(value["sep"], count, type)),
+        .special(try pairID(value["cls"], count, type)), .text,
+        .special(try pairID(value["sep"], count, type)),
       ]
     case "TemplateProcessing": return try templateParts(value, count)
     case "Sequence":
@@ -203,13 +210,17 @@ struct ComponentParser {
         throw fail("the template has a part that is neither a text nor a special token")
       }
     }
-    guard parts.filter({ $0 == .text }).count == 1 else { throw fail("the template does not have its text once") }
+    guard parts.filter({ $0 == .text }).count == 1 else {
+      throw fail("the template does not have its text once")
+    }
     return parts
   }
 
   /// The id of `["[SEP]", 102]`.
   private func pairID(_ value: JSONValue?, _ count: Int, _ kind: String) throws(TokenizerError) -> Int {
-    guard let pair = value?.arrayValue, pair.count == 2 else { throw fail("the post-processor \(kind) is incomplete") }
+    guard let pair = value?.arrayValue, pair.count == 2 else {
+      throw fail("the post-processor \(kind) is incomplete")
+    }
     return try check(pair[1].intValue, count, kind)
   }
 

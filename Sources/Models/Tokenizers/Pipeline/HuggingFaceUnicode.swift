@@ -1,5 +1,5 @@
-/// Unicode as Hugging Face's tokenizers see it: some of their tables are those of Unicode 8, so that later characters have
-/// no category there.
+/// Unicode as Hugging Face's tokenizers see it: some of their tables are those of Unicode 8 or 9, so that later characters
+/// have no category there. Compared with the library (0.23) over all scalars.
 enum HuggingFaceUnicode {
   /// Whether BertPreTokenizer and Punctuation cut at `scalar`: ASCII punctuation and symbols, and category P.
   static func isPunctuation(_ scalar: Unicode.Scalar) -> Bool {
@@ -25,7 +25,20 @@ enum HuggingFaceUnicode {
 
   /// Whether BertNormalizer takes `scalar` for an accent: Mn.
   static func isAccent(_ scalar: Unicode.Scalar) -> Bool {
-    scalar.properties.generalCategory == .nonspacingMark && isOld(scalar)
+    switch scalar.value {
+    case 0x1734, 0x1171E: true  // were Mn then
+    case 0x1885, 0x1886, 0xA9BD, 0x111C9: false  // were not
+    default: scalar.properties.generalCategory == .nonspacingMark && isOld(scalar)
+    }
+  }
+
+  /// Whether StripAccents drops `scalar`: category M of Unicode 9.
+  static func isMark(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0x1CF2, 0x1CF3: true
+    case 0x111C9: false
+    default: !ScalarClasses.of(scalar).isDisjoint(with: .mark) && isOld(scalar, 9)
+    }
   }
 
   /// Whether BertNormalizer puts spaces around `scalar`. (The fifth block ends where that library says.)
@@ -38,8 +51,8 @@ enum HuggingFaceUnicode {
     }
   }
 
-  private static func isOld(_ scalar: Unicode.Scalar) -> Bool {
+  private static func isOld(_ scalar: Unicode.Scalar, _ version: Int = 8) -> Bool {
     guard let age = scalar.properties.age else { return false }
-    return age.major <= 8
+    return age.major <= version
   }
 }

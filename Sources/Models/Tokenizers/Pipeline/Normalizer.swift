@@ -28,7 +28,7 @@ enum Normalizer: Sendable {
     switch self {
     case .form(let form): return Normalizer.normalized(text, form)
     case .lowercase: return Normalizer.lowercased(text)
-    case .stripAccents: return Normalizer.filtered(text) { !Normalizer.isCombining($0) }
+    case .stripAccents: return Normalizer.filtered(text) { !HuggingFaceUnicode.isMark($0) }
     case .bert(let options): return Normalizer.normalized(text, options)
     case .replaceText(let pattern, let content): return UTF8Text.replacing(text, pattern, with: content)
     case .replacePattern(let pattern, let content): return Normalizer.replaced(text, pattern, content)
@@ -77,10 +77,6 @@ enum Normalizer: Sendable {
     output.reserveCapacity(text.count)
     for scalar in UTF8Text.scalars(text) where keep(scalar) { UTF8Text.append(scalar, to: &output) }
     return output
-  }
-
-  private static func isCombining(_ scalar: Unicode.Scalar) -> Bool {
-    !ScalarClasses.of(scalar).isDisjoint(with: .mark)
   }
 
   private static func normalized(_ text: [UInt8], _ options: Bert) -> [UInt8] {

@@ -26,8 +26,9 @@ extension PipelineTokenizer {
     added = AddedTokens(addedTokens) { text in normalizers.reduce(text) { $1.apply(to: $0) } }
     model = try PipelineTokenizer.model(description, preTokenizers, path)
     chatTemplate = configuration.chatTemplate
-    special = configuration.complete(
-      PipelineTokenizer.special(configuration, pieces, document["model"]), count: pieces.count)
+    let named = PipelineTokenizer.special(configuration, pieces, document["model"])
+    special = PipelineTokenizer.completed(
+      configuration.complete(named, count: pieces.count), template, document["model"])
     self.pieces = pieces
   }
 
@@ -37,7 +38,8 @@ extension PipelineTokenizer {
     let limit = description.tokens.count + TokenizerConfiguration.addedTokenLimit
     var tokens: [TokenizerConfiguration.AddedToken] = []
     for entry in value?.arrayValue ?? [] {
-      guard let id = entry["id"]?.intValue, let content = entry["content"]?.stringValue, id >= 0, id < limit else {
+      guard let id = entry["id"]?.intValue, let content = entry["content"]?.stringValue, id >= 0, id < limit
+      else {
         throw TokenizerError(path: path, "an added token has no usable id or content")
       }
       tokens.append(.init(id: id, content: content, flags: entry))
@@ -76,14 +78,35 @@ extension PipelineTokenizer {
     var special = SpecialIDs()
     special.beginning = id(configuration.beginning)
     special.end = id(configuration.end)
-    special.unknown = id(configuration.unknown) ?? id(model?["unk_token"]?.stringValue) ?? model?["unk_id"]?.intValue
+    special.unknown =
+      id(configuration.unknown) ?? id(model?["unk_token"]?.stringValue) ?? model?["unk_id"]?.intValue
     special.padding = id(configuration.padding)
     special.separator = id(configuration.separator)
     special.classifier = id(configuration.classifier)
     special.mask = id(configuration.mask)
     // Ends of turns that chat models use besides their end of text.
-    for text in ["<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<|eom_id|>"] {
+    for text in [
+      "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>",
+      "<|eom_id|>",
+    ] {
       if let id = id(text), pieces[id].type == .control { special.stops.insert(id) }
+    }
+    return special
+  }
+
+  /// What no configuration names, the template does: its first and last ids.
+  private static func completed(
+    _ special: SpecialIDs, _ template: [TemplatePart], _ model: JSONValue?
+  ) -> SpecialIDs {
+    var special = special
+    let isWordPiece = model?["type"]?.stringValue == "WordPiece"
+    if case .special(let id) = template.first {
+      if isWordPiece { special.classifier = special.classifier ?? id }
+      if special.classifier != id { special.beginning = special.beginning ?? id }
+    }
+    if case .special(let id) = template.last {
+      if isWordPiece { special.separator = special.separator ?? id }
+      if special.separator != id { special.end = special.end ?? id }
     }
     return special
   }
@@ -115,8 +138,11 @@ extension PipelineTokenizer {
           longestWord: model?["max_input_chars_per_word"]?.intValue ?? 100))
     case "Unigram":
       let unknown = model?["unk_id"]?.intValue
-      guard description.scores.count == description.tokens.count, unknown.map({ $0 >= 0 && $0 < description.scores.count }) ?? true
-      else { throw TokenizerError(path: path, "the unigram model's scores or unknown id do not fit its vocabulary") }
+      guard description.scores.count == description.tokens.count,
+        unknown.map({ $0 >= 0 && $0 < description.scores.count }) ?? true
+      else {
+        throw TokenizerError(path: path, "the unigram model's scores or unknown id do not fit its vocabulary")
+      }
       return .unigram(
         UnigramModel(
           tokens: description.tokens.map(\.bytes), scores: description.scores, unknown: unknown,
@@ -149,12 +175,16 @@ extension PipelineTokenizer {
       let joined = merge.left + merge.right.dropFirst(options.continuingPrefix.count)
       guard let left = table.id(of: merge.left), let right = table.id(of: merge.right),
         let merged = table.id(of: Array(joined))
-      else { throw TokenizerError(path: path, "merge \(rank) uses or makes a token that is not in the vocabulary") }
+      else {
+        throw TokenizerError(path: path, "merge \(rank) uses or makes a token that is not in the vocabulary")
+      }
       merges.append((left, right, merged))
     }
     let tokens =
       isByteLevel
-      ? description.tokens.compactMap { token in ByteLevelAlphabet.bytes(of: token.bytes).map { ($0, token.id) } }
+      ? description.tokens.compactMap { token in
+        ByteLevelAlphabet.bytes(of: token.bytes).map { ($0, token.id) }
+      }
       : description.tokens
     return BytePairModel(tokens: tokens, merges: merges, options: options)
   }

@@ -32,7 +32,8 @@ struct PipelineDescription: Sendable {
     }
     (tokens, scores) = try PipelineDescription.vocabulary(model["vocab"], path)
     merges = try PipelineDescription.merges(model["merges"], path)
-    var rest = JSONObject(model.members.filter { $0.key != "vocab" && $0.key != "merges" }.map { ($0.key, $0.value) })
+    var rest = JSONObject(
+      model.members.filter { $0.key != "vocab" && $0.key != "merges" }.map { ($0.key, $0.value) })
     if rest["type"] == nil { rest["type"] = .string(try PipelineDescription.guessType(model, path)) }
     var document = JSONObject([("model", .object(rest))])
     for key in ["normalizer", "pre_tokenizer", "post_processor", "decoder", "added_tokens"] {

@@ -64,7 +64,8 @@ extension PipelineTokenizer {
           case .text(let inside):
             let isWhole = inside == 0..<normalized.count
             encodeWords(
-              isWhole ? normalized : Array(normalized[inside]), startsInput: range.lowerBound == 0 && place == 0,
+              isWhole ? normalized : Array(normalized[inside]),
+              startsInput: range.lowerBound == 0 && place == 0,
               to: &ids)
           }
         }
@@ -99,7 +100,8 @@ extension PipelineTokenizer {
     in text: UnsafeRawBufferPointer, _ range: Range<Int>, _ body: (Range<Int>) -> Void
   ) {
     func isSpace(_ place: Int) -> Bool {
-      place + 3 <= range.upperBound && text[place] == 0xE2 && text[place + 1] == 0x96 && text[place + 2] == 0x81
+      place + 3 <= range.upperBound && text[place] == 0xE2 && text[place + 1] == 0x96
+        && text[place + 2] == 0x81
     }
     var place = range.lowerBound
     while place < range.upperBound {
@@ -114,7 +116,8 @@ extension PipelineTokenizer {
 
 extension PipelineTokenizer {
   func decode(_ ids: [Int]) -> [UInt8] {
-    let texts = ids.compactMap { id in pieces.indices.contains(id) && !isSpecial(id) ? pieces[id].bytes : nil }
+    let texts = ids.compactMap { id in pieces.indices.contains(id) && !isSpecial(id) ? pieces[id].bytes : nil
+    }
     return join(texts)
   }
 

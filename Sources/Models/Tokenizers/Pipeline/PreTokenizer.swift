@@ -40,7 +40,9 @@ enum PreTokenizer: Sendable {
     case .split(.text(let text), let behavior, let isInverted):
       segments.split(behavior, inverted: isInverted) { PreTokenizer.find(text, in: $0, $1, $2) }
     case .digits(let areIndividual):
-      segments.split(areIndividual ? .isolated : .contiguous) { !ScalarClasses.of($0).isDisjoint(with: .number) }
+      segments.split(areIndividual ? .isolated : .contiguous) {
+        !ScalarClasses.of($0).isDisjoint(with: .number)
+      }
     case .whitespace(let pattern):
       segments.split(.removed, inverted: true) { pattern.matches(in: $0, $1, body: $2) }
     case .whitespaceSplit:

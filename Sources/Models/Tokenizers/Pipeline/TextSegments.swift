@@ -74,7 +74,8 @@ struct TextSegments {
   }
 
   private static func join(
-    _ range: Range<Int>, when isJoined: Bool, _ result: inout [Range<Int>], _ previous: inout Bool?, _ isMatch: Bool
+    _ range: Range<Int>, when isJoined: Bool, _ result: inout [Range<Int>], _ previous: inout Bool?,
+    _ isMatch: Bool
   ) {
     if isJoined, let last = result.last {
       result[result.count - 1] = last.lowerBound..<range.upperBound

@@ -15,7 +15,8 @@ struct UnigramModel: Sendable {
     let ids = (0..<256).compactMap { table.id(of: UTF8Text.bytePiece(UInt8($0))) }
     byteIDs = byteFallback && ids.count == 256 ? ids : nil
     lattice = UnigramLattice(
-      pieces: tokens.map { Piece(bytes: $0, score: 0, type: .normal) }, scores: scores, unknown: unknown ?? -1,
+      pieces: tokens.map { Piece(bytes: $0, score: 0, type: .normal) }, scores: scores,
+      unknown: unknown ?? -1,
       arithmetic: .huggingFace)
   }
 

@@ -31,9 +31,10 @@ struct BytePairMerger {
 
   /// Merges until nothing merges, and hands each remaining symbol's range to `body`.
   mutating func merge(
-    _ text: UnsafeRawBufferPointer, table: PieceTable, pieces: [Piece], body: (Range<Int>) -> Void
+    _ text: UnsafeRawBufferPointer, table: PieceTable, scores: [Float], isUnused: [Bool],
+    body: (Range<Int>) -> Void
   ) {
-    for index in symbols.indices.dropFirst() { consider(index - 1, index, text, table, pieces) }
+    for index in symbols.indices.dropFirst() { consider(index - 1, index, text, table, scores, isUnused) }
     while let top = queue.pop() {
       let (left, right) = (Int(top.left), Int(top.right))
       guard symbols[left].length > 0, symbols[right].length > 0,
@@ -44,8 +45,8 @@ struct BytePairMerger {
       let after = symbols[right].next
       symbols[left].next = after
       if after >= 0 { symbols[after].previous = left }
-      consider(symbols[left].previous, left, text, table, pieces)
-      consider(left, after, text, table, pieces)
+      consider(symbols[left].previous, left, text, table, scores, isUnused)
+      consider(left, after, text, table, scores, isUnused)
     }
     var index = symbols.isEmpty ? -1 : 0
     while index >= 0 {
@@ -59,18 +60,21 @@ struct BytePairMerger {
   func parts(of bytes: [UInt8]) -> (left: [UInt8], right: [UInt8])? { parts[bytes] }
 
   private mutating func consider(
-    _ left: Int, _ right: Int, _ text: UnsafeRawBufferPointer, _ table: PieceTable, _ pieces: [Piece]
+    _ left: Int, _ right: Int, _ text: UnsafeRawBufferPointer, _ table: PieceTable, _ scores: [Float],
+    _ isUnused: [Bool]
   ) {
     guard left >= 0, right >= 0, !symbols[left].isFrozen, !symbols[right].isFrozen else { return }
     let start = symbols[left].start
     let length = symbols[left].length + symbols[right].length
     guard length <= table.longest else { return }
-    guard let id = table.id(of: UnsafeRawBufferPointer(rebasing: text[start..<start + length])) else { return }
+    guard let id = table.id(of: UnsafeRawBufferPointer(rebasing: text[start..<start + length])) else {
+      return
+    }
     queue.push(
       .init(
-        key: MergeQueue.key(score: pieces[id].score, place: left), left: Int32(truncatingIfNeeded: left),
+        key: MergeQueue.key(score: scores[id], place: left), left: Int32(truncatingIfNeeded: left),
         right: Int32(truncatingIfNeeded: right), witness: Int32(truncatingIfNeeded: length)))
-    if pieces[id].type == .unused {
+    if isUnused[id] {
       let middle = start + symbols[left].length
       parts[Array(text[start..<start + length])] = (
         Array(text[start..<middle]), Array(text[middle..<start + length])

@@ -17,7 +17,9 @@ struct CharsMap: Sendable {
     }
     self.blob = blob
     units = blob.withUnsafeBytes { buffer in
-      (0..<size / 4).map { UInt32(littleEndian: buffer.loadUnaligned(fromByteOffset: 4 + 4 * $0, as: UInt32.self)) }
+      (0..<size / 4).map {
+        UInt32(littleEndian: buffer.loadUnaligned(fromByteOffset: 4 + 4 * $0, as: UInt32.self))
+      }
     }
     replacements = Array(blob[(4 + size)...])
     guard replacements.last == 0 else {
@@ -27,7 +29,9 @@ struct CharsMap: Sendable {
 
   /// The longest rule (the shortest if `longest` is false) that `text` has at `start`: the matched length and the place
   /// of the replacement.
-  func match(_ text: UnsafeRawBufferPointer, at start: Int, longest: Bool = true) -> (length: Int, replacement: Int)? {
+  func match(_ text: UnsafeRawBufferPointer, at start: Int, longest: Bool = true) -> (
+    length: Int, replacement: Int
+  )? {
     var found: (Int, Int)?
     var node = CharsMap.offset(units[0])
     var place = start

@@ -28,7 +28,9 @@ struct ProtobufReader {
     guard place < end else { return nil }
     let start = place
     let key = try varint()
-    guard key >> 3 > 0, key >> 3 < 1 << 29 else { throw Failure(message: "field number out of range", offset: start) }
+    guard key >> 3 > 0, key >> 3 < 1 << 29 else {
+      throw Failure(message: "field number out of range", offset: start)
+    }
     let field = Int(key >> 3)
     switch key & 7 {
     case 0: return (field, .varint(try varint()))

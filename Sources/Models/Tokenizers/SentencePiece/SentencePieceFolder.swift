@@ -45,13 +45,15 @@ extension SentencePieceTokenizer {
     for token in configuration.addedTokens.sorted(by: { $0.id < $1.id }) {
       guard token.id >= 0, token.id < base.count + TokenizerConfiguration.addedTokenLimit else {
         throw TokenizerError(
-          path: path, "the added token '\(token.content)' has id \(token.id), the vocabulary \(base.count) pieces")
+          path: path,
+          "the added token '\(token.content)' has id \(token.id), the vocabulary \(base.count) pieces")
       }
       let bytes = Array(token.content.utf8)
       added.append((bytes, token.id))
       guard token.id >= base.count else { continue }
       while base.count + extra.count < token.id {
-        extra.append(Piece(bytes: Array("[PAD\(base.count + extra.count)]".utf8), score: -10000, type: .unused))
+        extra.append(
+          Piece(bytes: Array("[PAD\(base.count + extra.count)]".utf8), score: -10000, type: .unused))
       }
       guard base.count + extra.count == token.id else {
         throw TokenizerError(path: path, "two added tokens have the id \(token.id)")

@@ -67,14 +67,17 @@ extension SentencePieceTokenizer {
 
     let base = min(max(own?["base_pieces"]?.intValue ?? pieces.count, 0), pieces.count)
     model.pieces = Array(pieces[..<base])
-    let added = (own?["added_tokens"]?.arrayValue ?? []).compactMap(\.intValue).filter { pieces.indices.contains($0) }
+    let added = (own?["added_tokens"]?.arrayValue ?? []).compactMap(\.intValue).filter {
+      pieces.indices.contains($0)
+    }
     var settings = Settings()
     settings.addsBeginning = try entries.flag(GGUFTokenizerKey.addsBeginning) ?? (algorithm == .bytePair)
     settings.addsEnd = try entries.flag(GGUFTokenizerKey.addsEnd) ?? (algorithm == .unigram)
     settings.prefixesEveryPart = own?["prefix_every_part"]?.boolValue ?? true
     settings.chatTemplate = try entries.string(GGUFTokenizerKey.chatTemplate)
     return try SentencePieceTokenizer(
-      model, extra: Array(pieces[base...]), addedTokens: added.map { (pieces[$0].bytes, $0) }, settings: settings,
+      model, extra: Array(pieces[base...]), addedTokens: added.map { (pieces[$0].bytes, $0) },
+      settings: settings,
       special: special, path: entries.path)
   }
 }

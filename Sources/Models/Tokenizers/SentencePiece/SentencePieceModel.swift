@@ -132,9 +132,13 @@ extension SentencePieceModel {
       case .normal, .userDefined, .unused: isNew = normal.insert(piece.bytes, id: id)
       default: isNew = reserved.insert(piece.bytes, id: id)
       }
-      guard isNew else { throw fail("piece \(id) '\(String(decoding: piece.bytes, as: UTF8.self))' appears twice") }
+      guard isNew else {
+        throw fail("piece \(id) '\(String(decoding: piece.bytes, as: UTF8.self))' appears twice")
+      }
       if piece.type == .unknown {
-        guard unknown == nil else { throw fail("pieces \(unknown ?? 0) and \(id) are both the unknown piece") }
+        guard unknown == nil else {
+          throw fail("pieces \(unknown ?? 0) and \(id) are both the unknown piece")
+        }
         unknown = id
       }
       if piece.type == .byte {

@@ -29,6 +29,8 @@ struct SentencePieceTokenizer: Tokenizer {
   private let lattice: UnigramLattice?
   private let byteIDs: [Int]
   private let canSplitAtSpaces: Bool
+  private let scores: [Float]
+  private let isUnused: [Bool]
 
   /// A tokenizer of `model` with extra pieces (ids from `model.pieces.count` on) and tokens that are cut out of the text.
   init(
@@ -56,6 +58,8 @@ struct SentencePieceTokenizer: Tokenizer {
       if piece.type == .byte, let byte = UTF8Text.byteValue(piece.bytes) { byteIDs[Int(byte)] = id }
     }
     self.normal = normal
+    scores = model.pieces.map(\.score)
+    isUnused = model.pieces.map { $0.type == .unused }
     self.reserved = reserved
     self.byteIDs = byteIDs
     normalizer = SentencePieceNormalizer(
@@ -200,7 +204,7 @@ extension SentencePieceTokenizer {
       }
     }
     var found: [Range<Int>] = []
-    merger.merge(text, table: normal, pieces: pieces) { found.append($0) }
+    merger.merge(text, table: normal, scores: scores, isUnused: isUnused) { found.append($0) }
     for range in found {
       let piece = UnsafeRawBufferPointer(rebasing: text[range])
       let id = reserved.id(of: piece) ?? normal.id(of: piece) ?? special.unknown ?? 0

@@ -37,9 +37,11 @@ struct UnigramLattice: Sendable {
     }
     if arithmetic == .sentencePiece {
       // Without normal pieces SentencePiece starts from the limits of `float`.
-      if lowest > highest { (lowest, highest) = (Double(Float.greatestFiniteMagnitude), Double(Float.leastNormalMagnitude)) }
+      if lowest > highest {
+        (lowest, highest) = (Double(Float.greatestFiniteMagnitude), Double(Float.leastNormalMagnitude))
+      }
       for (id, piece) in pieces.enumerated() where piece.type == .userDefined {
-        scores[id] = Double(Float(piece.bytes.count) * Float(highest)) - 0.1
+        scores[id] = Double(Float(Double(Float(piece.bytes.count) * Float(highest)) - 0.1))
       }
       unknownScore = Double(Float(lowest) - Float(UnigramLattice.unknownPenalty))
     } else {
@@ -64,10 +66,7 @@ struct UnigramLattice: Sendable {
       let length = min(UTF8Text.length(leading: text[start]), text.count - start)
       let isSingle = extend(text, from: start, characterLength: length, &best)
       if !isSingle {
-        var candidate = unknownScore + best[start].score
-        // SentencePiece adds this in `float`, but a piece's score in `double`.
-        if arithmetic == .sentencePiece { candidate = Double(Float(candidate)) }
-        offer(&best[start + length], candidate, start: start, id: unknown)
+        offer(&best[start + length], sum(unknownScore, best[start].score), start: start, id: unknown)
       }
       start += length
     }
@@ -94,16 +93,21 @@ struct UnigramLattice: Sendable {
       node = next
       place += 1
       guard let id = trie.value(at: node) else { continue }
-      offer(&best[place], scores[id] + till, start: start, id: id)
+      offer(&best[place], sum(scores[id], till), start: start, id: id)
       if place - start == characterLength { isSingle = true }
     }
     return isSingle
   }
 
   @inline(__always)
+  private func sum(_ score: Double, _ till: Double) -> Double {
+    arithmetic == .sentencePiece ? Double(Float(score) + Float(till)) : score + till
+  }
+
+  @inline(__always)
   private func offer(_ target: inout Best, _ candidate: Double, start: Int, id: Int) {
     guard target.start < 0 || candidate > target.score else { return }
-    target.score = arithmetic == .sentencePiece ? Double(Float(candidate)) : candidate
+    target.score = candidate
     target.start = Int32(truncatingIfNeeded: start)
     target.id = Int32(truncatingIfNeeded: id)
   }

@@ -25,7 +25,9 @@ struct MergeQueue {
   }
 
   /// A key that puts lower `rank`s first, and then smaller places.
-  static func key(rank: UInt32, place: Int) -> UInt64 { UInt64(rank) << 32 | UInt64(UInt32(truncatingIfNeeded: place)) }
+  static func key(rank: UInt32, place: Int) -> UInt64 {
+    UInt64(rank) << 32 | UInt64(UInt32(truncatingIfNeeded: place))
+  }
 
   /// Adds a pair.
   mutating func push(_ candidate: Candidate) {
@@ -102,7 +104,9 @@ struct WordCache {
       hash: hash, start: range.lowerBound, length: word.count, output: start, count: output.count - start)
   }
 
-  private static func same(_ text: UnsafeRawBufferPointer, _ start: Int, _ word: UnsafeRawBufferPointer) -> Bool {
+  private static func same(_ text: UnsafeRawBufferPointer, _ start: Int, _ word: UnsafeRawBufferPointer)
+    -> Bool
+  {
     for place in 0..<word.count where text[start + place] != word[place] { return false }
     return true
   }

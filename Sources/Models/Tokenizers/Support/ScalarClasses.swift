@@ -5,7 +5,7 @@ struct ScalarClasses: OptionSet, Sendable, Hashable {
 
   /// Bits 0…29 are the general categories, in the order of `bit(of:)`.
   static let space = ScalarClasses(rawValue: 1 << 30)
-  /// `\w`: alphabetic, marks, decimal digits, connectors.
+  /// `\w`: alphabetic, marks, decimal digits, connectors, join controls.
   static let word = ScalarClasses(rawValue: 1 << 31)
 
   static let letter: ScalarClasses = named("L") ?? []
@@ -14,7 +14,8 @@ struct ScalarClasses: OptionSet, Sendable, Hashable {
   static let punctuation: ScalarClasses = named("P") ?? []
 
   private static let names = [
-    "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po",
+    "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf",
+    "Po",
     "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn",
   ]
 
@@ -46,7 +47,9 @@ struct ScalarClasses: OptionSet, Sendable, Hashable {
     let wordLike: [Unicode.GeneralCategory] = [
       .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation,
     ]
-    if properties.isAlphabetic || wordLike.contains(category) { bits |= word.rawValue }
+    if properties.isAlphabetic || properties.isJoinControl || wordLike.contains(category) {
+      bits |= word.rawValue
+    }
     return ScalarClasses(rawValue: bits)
   }
 

@@ -82,7 +82,9 @@ struct TokenizerConfiguration: Sendable {
   }
 
   /// A token given as a string or as an object.
-  private static func content(_ value: JSONValue?) -> String? { value?.stringValue ?? value?["content"]?.stringValue }
+  private static func content(_ value: JSONValue?) -> String? {
+    value?.stringValue ?? value?["content"]?.stringValue
+  }
 
   /// A chat template: one text, or a list of named ones of which "default" counts.
   private static func template(_ value: JSONValue?) -> String? {

@@ -21,7 +21,9 @@ enum UTF8Text {
   static func scalar(_ text: UnsafeRawBufferPointer, _ place: Int) -> (scalar: Unicode.Scalar, length: Int) {
     let first = UInt32(text[place])
     if first < 0x80 { return (Unicode.Scalar(UInt8(first)), 1) }
-    func next(_ offset: Int) -> UInt32 { place + offset < text.count ? UInt32(text[place + offset]) & 0x3F : 0 }
+    func next(_ offset: Int) -> UInt32 {
+      place + offset < text.count ? UInt32(text[place + offset]) & 0x3F : 0
+    }
     let value: UInt32
     let length: Int
     if first < 0xE0 {
@@ -95,7 +97,8 @@ enum UTF8Text {
     for offset in 1..<length where text[place + offset] & 0xC0 != 0x80 { return nil }
     let second = text[place + 1]
     switch first {
-    case 0xE0 where second < 0xA0, 0xED where second > 0x9F, 0xF0 where second < 0x90, 0xF4 where second > 0x8F:
+    case 0xE0 where second < 0xA0, 0xED where second > 0x9F, 0xF0 where second < 0x90,
+      0xF4 where second > 0x8F:
       return nil
     default: return length
     }
@@ -126,7 +129,9 @@ enum UTF8Text {
 
   /// The byte that a piece of the form `<0x41>` stands for.
   static func byteValue(_ piece: [UInt8]) -> UInt8? {
-    guard piece.count == 6, piece.starts(with: Array("<0x".utf8)), piece[5] == UInt8(ascii: ">") else { return nil }
+    guard piece.count == 6, piece.starts(with: Array("<0x".utf8)), piece[5] == UInt8(ascii: ">") else {
+      return nil
+    }
     func digit(_ byte: UInt8) -> UInt8? {
       switch byte {
       case 0x30...0x39: byte - 0x30
