@@ -2,7 +2,9 @@ internal import Evaluation
 internal import ModelFiles
 internal import Models
 internal import Passes
+internal import Reporting
 internal import TensorCore
+internal import WeightCodecs
 
 /// Why a command stops, with the exit code that scripts see.
 public struct JobError: Error, Equatable, CustomStringConvertible {
@@ -31,8 +33,8 @@ public struct JobError: Error, Equatable, CustomStringConvertible {
     self.description = description
   }
 
-  /// Any error of this package as a job error; anything unknown becomes `.other`.
-  public init(_ error: any Error) {
+  /// Any error of this package as a job error; nil for errors from elsewhere.
+  public init?(_ error: any Error) {
     switch error {
     case let error as JobError: self = error
     case let error as ModelFileError: self.init(JobError.kind(of: error), error.description)
@@ -42,7 +44,10 @@ public struct JobError: Error, Equatable, CustomStringConvertible {
     case let error as RecipeError: self.init(.badInput, error.description)
     case let error as PassError: self.init(.badInput, error.description)
     case let error as EvaluationError: self.init(.badInput, error.description)
-    default: self.init(.other, "\(error)")
+    case let error as CodingError: self.init(.badInput, error.description)
+    case let error as ReportError: self.init(.badInput, error.description)
+    case let error as JSONError: self.init(.badInput, error.description)
+    default: return nil
     }
   }
 

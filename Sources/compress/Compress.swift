@@ -37,12 +37,9 @@ struct Compress: ParsableCommand {
     signal(SIGPIPE, SIG_DFL)
     var command: any ParsableCommand
     do { command = try parseAsRoot() } catch { exit(withError: error) }
-    do { try command.run() } catch let error as ExitCode {
-      exit(withError: error)
-    } catch let error as ValidationError {
-      exit(withError: error)
-    } catch {
-      let failure = JobError(error)
+    do { try command.run() } catch {
+      // Help, version and usage errors are the argument parser's own.
+      guard let failure = JobError(error) else { exit(withError: error) }
       Terminal.error("compress: \(failure.description)\n")
       Compress.exit(withError: ExitCode(failure.kind.rawValue))
     }
