@@ -182,7 +182,7 @@ struct StageRunner {
   private static func remark(_ metrics: StageMetrics) -> String {
     switch metrics {
     case .language(let metrics):
-      "perplexity \(NumberFormat.estimate(metrics.perplexity))"
+      "perplexity \(NumberFormat.estimate(metrics.perplexity, atLeast: 4))"
         + (metrics.divergence.map { ", KL divergence \(NumberFormat.estimate($0.mean))" } ?? "")
     case .encoder(let metrics):
       [
