@@ -7,9 +7,9 @@ BIN = $(shell $(SWIFT) build -c release --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help deps build test check-kernels lint format demo clean
+.PHONY: help deps build test check-kernels check-texts lint format demo clean
 help:
-	@echo "make deps | build | test | lint | format | demo | clean"
+	@echo "make deps | build | test | check-kernels | check-texts | lint | format | demo | clean"
 
 # Installs what is missing, and touches nothing when all is there.
 deps:
@@ -27,6 +27,10 @@ test: deps
 # The instruction sets that this machine may lack, against the scalar kernels.
 check-kernels:
 	Tests/Kernels/check.sh
+
+# Makes the shipped texts again and compares bytes; needs python3, nothing else.
+check-texts:
+	PYTHONDONTWRITEBYTECODE=1 python3 Calibration/scripts/check_texts.py
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
