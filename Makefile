@@ -24,6 +24,11 @@ test: deps
 	$(SWIFT) build -c release --build-tests
 	$(SWIFT) test -c release --disable-xctest
 
+# The built program as a user runs it: help, errors, bad input, signals.
+test-program: build
+	$(SWIFT) build -c release --build-tests
+	$(SWIFT) test -c release --disable-xctest --filter CommandLineTests
+
 # The instruction sets that this machine may lack, against the scalar kernels.
 check-kernels:
 	Tests/Kernels/check.sh
@@ -39,7 +44,7 @@ format:
 	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
 
 demo: build
-	$(BIN)/compress --int4 Calibration/reference/model.bin -o Reports/demo
+	$(BIN)/compress --int4 Calibration/reference/model.bin --eval Calibration/evaluation.txt
 
 clean:
 	rm -rf .build

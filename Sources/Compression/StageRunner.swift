@@ -45,17 +45,31 @@ struct StageRunner {
 
   private static func folderName(index: Int, label: String) -> String { "\(index)-\(label)" }
 
+  /// A GGUF is one file and bears the model's name; a Hugging Face folder's weights have one name only.
+  private func artifactName() -> String {
+    switch job.recipe.container {
+    case .gguf: "\(plan.fileName).gguf.zst"
+    case .safetensors: "model.safetensors.zst"
+    }
+  }
+
   private func runStage(
     index: Int, pass: any Pass, passPlan: PassPlan, input: Checkpoint, baseline: Baseline?
   ) throws -> (StageReport, Checkpoint, RunnableModel) {
     let transformed = try pass.apply(passPlan, to: input)
     let name = StageRunner.folderName(index: index, label: pass.label)
-    let file = "\(plan.fileName).\(job.recipe.container.rawValue).zst"
+    let file = artifactName()
     let path = try folder.makeFolder(name) + "/" + file
-    let summary = try pack(transformed, stage: index, to: path)
+    var summary = try pack(transformed, stage: index, to: path)
+    if job.recipe.container == .safetensors {
+      _ = try Companions.write(of: transformed, into: folder.staging + "/" + name)
+      if transformed.source.tokenizerFiles.isEmpty, transformed.tokenizer != nil {
+        summary.notes.append("the source carries its tokenizer inside; take tokenizer files from the original model")
+      }
+    }
 
-    let source = try ModelFiles.open(path, tokenizer: nil)
-    let shipped = try readBack(source)
+    // From here on nothing but the files is used: what an edge host would open.
+    let shipped = try Checkpoint.load(try ModelFiles.open(path))
     let model = try shipped.makeModel()
     let metrics = try plan.subject.evaluate(
       model, baseline: baseline?.model, tokenizer: shipped.tokenizer, observer: observer)
@@ -107,20 +121,9 @@ struct StageRunner {
       notes: layout.notes)
   }
 
-  /// The artifact as an edge host would open it. A safetensors artifact carries neither configuration nor tokenizer, as
-  /// no safetensors file does: they stay the source's.
-  private func readBack(_ source: ModelSource) throws -> Checkpoint {
-    guard job.recipe.container == .safetensors else { return try Checkpoint.load(source) }
-    var source = source
-    source.configuration = plan.checkpoint.configuration
-    source.tokenizerFiles = plan.checkpoint.source.tokenizerFiles
-    return try Checkpoint.load(source)
-  }
-
   private func measureLatency(_ path: String, metrics: StageMetrics) throws -> LatencyMetrics? {
     if case .none = metrics { return nil }
-    // A plain safetensors file cannot be run without the files beside it.
-    guard job.recipe.evaluation.latency, job.recipe.container == .gguf else { return nil }
+    guard job.recipe.evaluation.latency else { return nil }
     observer(.progress(step: "latency", fraction: 0))
     guard let latency = try job.probe.measure(path) else { return nil }
     observer(.done(step: "latency", remark: StageRunner.remark(latency)))
