@@ -64,7 +64,8 @@ struct StageRunner {
     if job.recipe.container == .safetensors {
       _ = try Companions.write(of: transformed, into: folder.staging + "/" + name)
       if transformed.source.tokenizerFiles.isEmpty, transformed.tokenizer != nil {
-        summary.notes.append("the source carries its tokenizer inside; take tokenizer files from the original model")
+        summary.notes.append(
+          "the source carries its tokenizer inside; take tokenizer files from the original model")
       }
     }
 
