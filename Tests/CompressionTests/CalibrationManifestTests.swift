@@ -39,7 +39,8 @@ struct CalibrationManifestTests {
   func disjointSeeds() throws {
     let files = try files()
     let ranges = try ["calibration.txt", "evaluation.txt"].map { name in
-      let seeds = try #require(files[name]?["generator"]?["seeds"]?.arrayValue?.compactMap(\.intValue))
+      let pair = try #require(files[name]?["generator"]?["seeds"]?.arrayValue)
+      let seeds = pair.compactMap(\.intValue)
       try #require(seeds.count == 2)
       return seeds[0]...seeds[1]
     }
