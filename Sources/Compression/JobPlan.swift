@@ -40,25 +40,11 @@ struct JobPlan {
       plans.append(plan)
     }
     subject = try EvaluationSubject(checkpoint: checkpoint, plan: recipe.evaluation)
-    if !allowNonfinite { try JobPlan.refuseNonfinite(checkpoint, observer: observer) }
+    if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
   }
 
   /// The most bytes that the artifacts of all stages can take, about.
   var outputBytes: Int { plans.reduce(0) { $0 + $1.bytes } }
-
-  private static func refuseNonfinite(_ checkpoint: Checkpoint, observer: @escaping JobObserver) throws {
-    for (index, tensor) in checkpoint.tensors.enumerated() where tensor.format.isWeight {
-      observer(.progress(step: "check weights", fraction: Double(index) / Double(checkpoint.tensors.count)))
-      let bytes = try tensor.bytes.load()
-      let place = try TensorCoding.firstNonFinite(
-        bytes, format: tensor.format, rows: tensor.rowCount, columns: tensor.rowLength)
-      guard let place else { continue }
-      throw JobError(
-        .badInput,
-        "\(checkpoint.source.path): tensor '\(tensor.name)' has a NaN or infinity at row \(place.row), "
-          + "column \(place.column); the checkpoint is damaged (--allow-nonfinite takes it as it is)")
-    }
-  }
 
   /// Pass errors know the tensor, not the file.
   private static func located<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
@@ -69,8 +55,9 @@ struct JobPlan {
 
   /// A name that is safe in paths.
   static func fileName(_ name: String) -> String {
-    let safe = name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "-" }
-    let trimmed = String(safe.drop { $0 == "." || $0 == "-" })
+    let safe = String(name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "-" })
+    // File systems allow 255 bytes, and endings, stage numbers and hidden names come on top.
+    let trimmed = String(String(decoding: safe.utf8.prefix(120), as: UTF8.self).drop { ".-\u{FFFD}".contains($0) })
     return trimmed.isEmpty ? "model" : trimmed
   }
 }
