@@ -4,14 +4,20 @@ internal import Models
 
 /// The files that lie beside a safetensors file, since it cannot carry them itself: configuration, tokenizer, pooling.
 enum Companions {
+  /// The names in a folder that these files can have.
+  static let names: Set<String> = [
+    "config.json", "generation_config.json", "modules.json", "1_Pooling", "tokenizer.json", "tokenizer.model",
+    "vocab.txt", "tokenizer.bin", "tokenizer_config.json", "special_tokens_map.json",
+  ]
+
   /// Writes them into `folder`, each under the name that other programs look for.
   ///
-  /// - Returns: what was written, with sizes.
-  static func write(of checkpoint: Checkpoint, into folder: String) throws -> [(path: String, bytes: Int)] {
+  /// - Returns: what was written, by names relative to the folder, with sizes.
+  static func write(of checkpoint: Checkpoint, into folder: String) throws -> [(name: String, bytes: Int)] {
     let contents = try checkpoint.safetensorsContents()
     var files = contents.files
     if let configuration = contents.configuration { files.append(("config.json", Array(configuration.utf8))) }
-    var written: [(path: String, bytes: Int)] = []
+    var written: [(name: String, bytes: Int)] = []
     for file in files.sorted(by: { $0.path < $1.path }) {
       let path = folder + "/" + file.path
       let parent = (path as NSString).deletingLastPathComponent
@@ -21,7 +27,7 @@ enum Companions {
         throw JobError(.inputOutput, "\(parent): cannot make the folder")
       }
       try AtomicFile.write(file.contents, to: path)
-      written.append((path, file.contents.count))
+      written.append((file.path, file.contents.count))
     }
     return written
   }

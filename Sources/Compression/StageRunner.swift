@@ -59,10 +59,11 @@ struct StageRunner {
     let transformed = try pass.apply(passPlan, to: input)
     let name = StageRunner.folderName(index: index, label: pass.label)
     let file = artifactName()
-    let path = try folder.makeFolder(name) + "/" + file
+    let place = try folder.makeFolder(name)
+    let path = place + "/" + file
     var summary = try pack(transformed, stage: index, to: path)
     if job.recipe.container == .safetensors {
-      _ = try Companions.write(of: transformed, into: folder.staging + "/" + name)
+      _ = try Companions.write(of: transformed, into: place)
       if transformed.source.tokenizerFiles.isEmpty, transformed.tokenizer != nil {
         summary.notes.append(
           "the source carries its tokenizer inside; take tokenizer files from the original model")
@@ -72,8 +73,7 @@ struct StageRunner {
     // From here on nothing but the files is used: what an edge host would open.
     let shipped = try Checkpoint.load(try ModelFiles.open(path))
     let model = try shipped.makeModel()
-    let metrics = try plan.subject.evaluate(
-      model, baseline: baseline?.model, tokenizer: shipped.tokenizer, observer: observer)
+    let metrics = try evaluate(model, of: shipped, baseline: baseline?.model)
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
 
@@ -105,7 +105,8 @@ struct StageRunner {
   private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String) throws -> Packed {
     let layout = try ContainerOutput.layout(of: checkpoint, in: job.recipe.container)
     let observer = observer
-    let recipe = JSONValue.object(JSONObject([("recipe", job.recipe.json), ("stage", .integer(stage))]))
+    let recipe = JSONValue.object(
+      JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))]))
     let summary = try ArtifactFile.write(
       layout, to: path, level: job.recipe.level ?? ArtifactFile.defaultLevel, recipe: recipe,
       source: context.source,
@@ -120,6 +121,18 @@ struct StageRunner {
     return Packed(
       bytes: summary.bytes, decodedBytes: summary.decodedBytes, merkleRoot: summary.merkleRoot,
       notes: layout.notes)
+  }
+
+  /// Damaged weights that the user let through give no figures; they stop nothing.
+  private func evaluate(
+    _ model: RunnableModel, of checkpoint: Checkpoint, baseline: RunnableModel?
+  ) throws -> StageMetrics {
+    do {
+      return try plan.subject.evaluate(
+        model, baseline: baseline, tokenizer: checkpoint.tokenizer, observer: observer)
+    } catch let error as EvaluationError where error.reason == .nonFinite && !plan.damaged.isEmpty {
+      return .none(reason: "\(error.message); the weights hold NaN or infinity")
+    }
   }
 
   private func measureLatency(_ path: String, metrics: StageMetrics) throws -> LatencyMetrics? {
