@@ -63,7 +63,9 @@ public struct Conversion: Sendable {
 
   private func transformed(_ checkpoint: Checkpoint) throws -> Checkpoint {
     func applied(_ pass: any Pass, to checkpoint: Checkpoint) throws -> Checkpoint {
-      do { return try pass.apply(try pass.plan(for: checkpoint), to: checkpoint) } catch let error as PassError {
+      do { return try pass.apply(try pass.plan(for: checkpoint), to: checkpoint) } catch let error
+        as PassError
+      {
         throw JobError(.badInput, "\(checkpoint.source.path): \(error.description)")
       }
     }
@@ -94,7 +96,8 @@ public struct Conversion: Sendable {
 
   /// The tokenizer files that go with a folder of safetensors, under their usual names.
   private static let carried: [TokenizerFile.Kind] = [
-    .json, .sentencePiece, .wordPiece, .llama2c, .configuration, .specialTokens, .sentenceTransformers, .pooling,
+    .json, .sentencePiece, .wordPiece, .llama2c, .configuration, .specialTokens, .sentenceTransformers,
+    .pooling,
   ]
 
   private func pack(

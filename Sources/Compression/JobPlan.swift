@@ -57,7 +57,8 @@ struct JobPlan {
   static func fileName(_ name: String) -> String {
     let safe = String(name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "-" })
     // File systems allow 255 bytes, and endings, stage numbers and hidden names come on top.
-    let trimmed = String(String(decoding: safe.utf8.prefix(120), as: UTF8.self).drop { ".-\u{FFFD}".contains($0) })
+    let trimmed = String(
+      String(decoding: safe.utf8.prefix(120), as: UTF8.self).drop { ".-\u{FFFD}".contains($0) })
     return trimmed.isEmpty ? "model" : trimmed
   }
 }

@@ -25,7 +25,8 @@ public enum OutputPlace {
     for input in inputs where isDirectory(input) {
       guard resolved(path).hasPrefix(resolved(input) + "/") else { continue }
       throw JobError(
-        .usage, "\(path): the output would replace a file of the input \(input); choose another place with -o")
+        .usage, "\(path): the output would replace a file of the input \(input); choose another place with -o"
+      )
     }
     guard !force else { return }
     throw JobError(.usage, "\(path): exists; choose another place with -o, or replace it with --force")

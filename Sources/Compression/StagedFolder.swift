@@ -109,10 +109,12 @@ struct StagedFolder: Sendable {
   private static func exchange(_ one: String, _ other: String) -> Bool {
     #if os(Linux)
       // The header declares it for GNU sources only, which Swift's module of the C library is not.
-      typealias Function = @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) ->
+      typealias Function =
+        @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) ->
         Int32
       guard let symbol = dlsym(nil, "renameat2") else { return false }
-      return unsafeBitCast(symbol, to: Function.self)(AT_FDCWD, one, AT_FDCWD, other, 2 /* RENAME_EXCHANGE */) == 0
+      return unsafeBitCast(symbol, to: Function.self)(
+        AT_FDCWD, one, AT_FDCWD, other, 2 /* RENAME_EXCHANGE */) == 0
     #else
       renamex_np(one, other, UInt32(RENAME_SWAP)) == 0
     #endif
@@ -126,7 +128,9 @@ struct StagedFolder: Sendable {
   }
 
   /// File systems allow 255 bytes; the rest of a hidden name needs some.
-  private static func shortened(_ name: String) -> String { String(decoding: name.utf8.prefix(200), as: UTF8.self) }
+  private static func shortened(_ name: String) -> String {
+    String(decoding: name.utf8.prefix(200), as: UTF8.self)
+  }
 
   /// Removes staging folders whose process is gone, and puts back what one of them had just moved away.
   private static func removeStale(in parent: String, name: String, target: String) {

@@ -35,7 +35,8 @@ enum Terminal {
     String(
       String.UnicodeScalarView(
         text.unicodeScalars.map { scalar in
-          scalar == "\n" || scalar == "\t" || scalar.properties.generalCategory != .control ? scalar : "\u{FFFD}"
+          scalar == "\n" || scalar == "\t" || scalar.properties.generalCategory != .control
+            ? scalar : "\u{FFFD}"
         }))
   }
 
