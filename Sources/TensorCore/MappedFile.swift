@@ -27,7 +27,9 @@ public struct FileError: Error, Equatable, CustomStringConvertible {
   public var description: String { "\(path): cannot \(operation): \(reason)" }
 
   /// The system's words for the code: "Permission denied".
-  public var reason: String { code == FileError.notRegular ? "it is no regular file" : String(cString: strerror(code)) }
+  public var reason: String {
+    code == FileError.notRegular ? "it is no regular file" : String(cString: strerror(code))
+  }
 
   /// The code for pipes, devices and sockets, which can be neither mapped nor read twice.
   public static let notRegular = EINVAL
