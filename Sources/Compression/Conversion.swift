@@ -78,7 +78,7 @@ public struct Conversion: Sendable {
     written.append((path + "/config.json", configuration.utf8.count))
     for file in checkpoint.source.tokenizerFiles where file.kind != .pooling && file.kind != .llama2c {
       let target = path + "/" + file.kind.rawValue
-      try AtomicFile.write(Array(file.contents.buffer), to: target)
+      try AtomicFile.write(file.contents.array, to: target)
       written.append((target, file.contents.count))
     }
     if checkpoint.source.tokenizerFiles.isEmpty, checkpoint.tokenizer != nil {
