@@ -36,7 +36,7 @@ public struct Inspection: Sendable {
     let tensors = checkpoint.tensors.map { tensor in
       JSONValue.object(
         JSONObject([
-          ("name", .string(tensor.name)), ("role", .string(checkpoint.role(of: tensor.name).rawValue)),
+          ("name", .string(tensor.name)), ("role", .string(checkpoint.role(of: tensor).rawValue)),
           ("shape", .array(tensor.shape.map { .integer($0) })), ("format", .string(tensor.format.rawValue)),
           ("bytes", .integer(tensor.bytes.count)),
         ]))
@@ -112,8 +112,8 @@ public struct Inspection: Sendable {
   private func tensorRows() -> [String] {
     let rows = checkpoint.tensors.map { tensor in
       (
-        tensor.name, tensor.shape.map(String.init).joined(separator: " x "), tensor.format.rawValue,
-        String(tensor.bytes.count), checkpoint.role(of: tensor.name).rawValue
+        OneLine.text(tensor.name), tensor.shape.map(String.init).joined(separator: " x "),
+        tensor.format.rawValue, String(tensor.bytes.count), checkpoint.role(of: tensor).rawValue
       )
     }
     let name = rows.map { $0.0.count }.max() ?? 0

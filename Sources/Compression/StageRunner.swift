@@ -170,7 +170,7 @@ struct StageRunner {
       }
       reports.append(
         TensorReport(
-          name: tensor.name, role: shipped.role(of: tensor.name).rawValue, shape: tensor.shape,
+          name: tensor.name, role: shipped.role(of: tensor).rawValue, shape: tensor.shape,
           format: tensor.format.rawValue, bytes: tensor.bytes.count, relativeSquaredError: error,
           note: notes[tensor.name] ?? nil))
     }

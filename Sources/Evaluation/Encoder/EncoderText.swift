@@ -37,7 +37,7 @@ public struct EncoderText: Sendable {
   public init(path: String, limit: Int? = nil) throws {
     let file = try MappedFile(path: path)
     let name = path.split(separator: "/").last.map(String.init) ?? path
-    try self.init(name: name, bytes: withExtendedLifetime(file) { Array(file.region.buffer) }, limit: limit)
+    try self.init(name: name, bytes: file.region.array, limit: limit)
   }
 
   /// The same from `bytes`. What they are is found by content: a table has at least three columns, and a number in the third

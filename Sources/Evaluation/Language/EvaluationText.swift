@@ -21,7 +21,7 @@ public struct EvaluationText: Sendable {
   public init(path: String) throws {
     let file = try MappedFile(path: path)
     let name = path.split(separator: "/").last.map(String.init) ?? path
-    try self.init(name: name, bytes: withExtendedLifetime(file) { Array(file.region.buffer) })
+    try self.init(name: name, bytes: file.region.array)
   }
 
   /// The text `bytes`. When every non-empty line is a JSON object with a string `text`, each line is a document.
