@@ -29,7 +29,7 @@ struct CalibrationManifestTests {
     let listed = Set(try files().members.map(\.key))
     let found = try FileManager.default.subpathsOfDirectory(atPath: Self.folder).filter { name in
       var isFolder: ObjCBool = false
-      FileManager.default.fileExists(atPath: Self.folder + "/" + name, isDirectory: &isFolder)
+      _ = FileManager.default.fileExists(atPath: Self.folder + "/" + name, isDirectory: &isFolder)
       return !isFolder.boolValue && !name.contains("__pycache__")
     }
     #expect(Set(found).subtracting(["README.md", "manifest.json"]) == listed)
