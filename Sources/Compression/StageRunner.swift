@@ -57,8 +57,7 @@ struct StageRunner {
     let source = try ModelFiles.open(path, tokenizer: nil)
     let shipped = try readBack(source)
     let model = try shipped.makeModel()
-    let metrics = try plan.subject.evaluate(
-      model, baseline: baseline?.model, tokenizer: shipped.tokenizer, observer: observer)
+    let metrics = try evaluate(model, baseline: baseline?.model, tokenizer: shipped.tokenizer)
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
 
@@ -115,6 +114,17 @@ struct StageRunner {
     source.configuration = plan.checkpoint.configuration
     source.tokenizerFiles = plan.checkpoint.source.tokenizerFiles
     return try Checkpoint.load(source)
+  }
+
+  /// Who lets NaN pass in weights gets it in logits: then there are no figures, but artifacts and reports.
+  private func evaluate(
+    _ model: RunnableModel, baseline: RunnableModel?, tokenizer: (any Tokenizer)?
+  ) throws -> StageMetrics {
+    do {
+      return try plan.subject.evaluate(model, baseline: baseline, tokenizer: tokenizer, observer: observer)
+    } catch let error as EvaluationError where error.reason == .nonFinite && job.allowNonfinite {
+      return .none(reason: error.message)
+    }
   }
 
   private func measureLatency(_ path: String, metrics: StageMetrics) throws -> LatencyMetrics? {
