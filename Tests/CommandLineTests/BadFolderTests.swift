@@ -114,7 +114,8 @@ struct BadFolderTests {
     try refused(small, "tokenizer", "2 tokens", "512 rows")
     try refused("{", "tokenizer.json")
     try refused("{}", "tokenizer.json")
-    try refused("{\"model\": {\"type\": \"Telepathy\", \"vocab\": {\"a\": 0}}}", "tokenizer.json", "Telepathy")
+    try refused(
+      "{\"model\": {\"type\": \"Telepathy\", \"vocab\": {\"a\": 0}}}", "tokenizer.json", "Telepathy")
     // Damage is not passed over because there is another tokenizer.
     try self.refused(["tokenizer.json"]) { try $0.write(Array("{".utf8), to: "model/tokenizer.json") }
   }
