@@ -47,17 +47,14 @@ struct JobPlan {
   var outputBytes: Int { plans.reduce(0) { $0 + $1.bytes } }
 
   private static func refuseNonfinite(_ checkpoint: Checkpoint, observer: @escaping JobObserver) throws {
-    for (index, tensor) in checkpoint.tensors.enumerated() where tensor.format.isWeight {
-      observer(.progress(step: "check weights", fraction: Double(index) / Double(checkpoint.tensors.count)))
-      let bytes = try tensor.bytes.load()
-      let place = try TensorCoding.firstNonFinite(
-        bytes, format: tensor.format, rows: tensor.rowCount, columns: tensor.rowLength)
-      guard let place else { continue }
-      throw JobError(
-        .badInput,
-        "\(checkpoint.source.path): tensor '\(tensor.name)' has a NaN or infinity at row \(place.row), "
-          + "column \(place.column); the checkpoint is damaged (--allow-nonfinite takes it as it is)")
+    let place = try checkpoint.firstNonFinite { fraction in
+      observer(.progress(step: "check weights", fraction: fraction))
     }
+    guard let place else { return }
+    throw JobError(
+      .badInput,
+      "\(checkpoint.source.path): tensor '\(place.tensor)' has a NaN or infinity at row \(place.row), "
+        + "column \(place.column); the checkpoint is damaged (--allow-nonfinite takes it as it is)")
   }
 
   /// Pass errors know the tensor, not the file.
