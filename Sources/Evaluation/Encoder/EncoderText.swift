@@ -1,3 +1,4 @@
+import ModelFiles
 import TensorCore
 
 /// What an encoder is evaluated on: sentences, or pairs of sentences that people scored for similarity.
@@ -47,7 +48,7 @@ public struct EncoderText: Sendable {
       throw EvaluationError(.badText, name, "not a text: byte \(bytes.firstIndex(of: 0) ?? 0) is zero")
     }
     self.name = name
-    sha256 = EvaluationText.hash(bytes)
+    sha256 = bytes.withUnsafeBytes { FileHash.sha256(of: $0) }
     sentences = []
     if let table = try EncoderText.table(bytes, name: name) {
       try read(table, limit: limit)
