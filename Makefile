@@ -7,9 +7,9 @@ BIN = $(shell $(SWIFT) build -c release --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help deps build test check-kernels lint format demo clean
+.PHONY: help deps build test check-kernels peers lint format demo clean
 help:
-	@echo "make deps | build | test | lint | format | demo | clean"
+	@echo "make deps | build | test | peers | lint | format | demo | clean"
 
 # Installs what is missing, and touches nothing when all is there.
 deps:
@@ -27,6 +27,10 @@ test: deps
 # The instruction sets that this machine may lack, against the scalar kernels.
 check-kernels:
 	Tests/Kernels/check.sh
+
+# Artifacts in llama.cpp: make peers [MODEL=… TEXT=…] [PEER_PYTHON=a Python with Tests/Peers/requirements.txt]
+peers: build
+	PEER_PYTHON="$(PEER_PYTHON)" Tests/Peers/check.sh $(BIN)/compress $(MODEL) $(TEXT)
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
