@@ -7,7 +7,7 @@ BIN = $(shell $(SWIFT) build -c release --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help deps build test test-program check-kernels check-texts lint format demo clean
+.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality lint format demo clean
 help:
 	@echo "make demo           build, and compress the reference model"
 	@echo "make test           all tests"
@@ -16,6 +16,8 @@ help:
 	@echo "make test-program   the tests of the built program alone"
 	@echo "make check-kernels  AVX-512 and NEON kernels against the scalar ones, emulated"
 	@echo "make check-texts    the shipped texts against their generator"
+	@echo "make peers          artifacts in llama.cpp: the same perplexity? (installs llama.cpp from PyPI into .venv)"
+	@echo "make peers-quality  size and quality of llama.cpp's types and ours, on the same text"
 	@echo "make clean"
 
 # Installs what is missing, and touches nothing when all is there.
@@ -46,6 +48,14 @@ check-kernels:
 # Makes the shipped texts again and compares bytes; needs python3, nothing else.
 check-texts:
 	PYTHONDONTWRITEBYTECODE=1 python3 Calibration/scripts/check_texts.py
+
+# Artifacts in llama.cpp: make peers [MODEL=… TEXT=…] [PEER_PYTHON=a Python with Tests/Peers/requirements.txt]
+peers: build
+	PEER_PYTHON="$(PEER_PYTHON)" Tests/Peers/check.sh $(BIN)/compress $(MODEL) $(TEXT)
+
+# The table of the README: make peers-quality [MODEL=… TEXT=… CONTEXT=256]
+peers-quality: build
+	PEER_PYTHON="$(PEER_PYTHON)" Tests/Peers/compare_quality.sh $(BIN)/compress "$(MODEL)" "$(TEXT)" $(CONTEXT)
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests

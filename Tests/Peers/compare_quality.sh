@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # Size and quality of llama.cpp's types and ours, all measured by `compress eval` on the same text against the same baseline.
-# Usage: compare_quality.sh COMPRESS PYTHON MODEL TEXT [CONTEXT] [TOKENS]      PYTHON has llama-cpp-python
+# Usage: compare_quality.sh PROGRAM [MODEL [TEXT [CONTEXT [TOKENS]]]]      (default: the reference model and its held-out text)
 set -euo pipefail
-compress=$1 python=$2 model=$3 text=$4 context=${5:-256} tokens=${6:-32768}
 here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+compress=$1 model=${2:-$root/Calibration/reference/model.bin} text=${3:-$root/Calibration/evaluation.txt}
+context=${4:-256} tokens=${5:-32768}
+source "$here/python.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$compress" convert "$model" -o "$work/base.gguf" --to f32 --quiet

@@ -43,7 +43,7 @@ def by_transformers(folder, sentences):
 def by_llama_cpp(gguf, sentences, kind):
     mode = LLAMA_POOLING_TYPE_CLS if kind == "cls" else LLAMA_POOLING_TYPE_MEAN
     with silence():
-        llama = Llama(gguf, embedding=True, pooling_type=mode, n_ctx=512, n_batch=512, n_ubatch=512, n_threads=2, verbose=False)
+        llama = Llama(gguf, embedding=True, pooling_type=mode, n_ctx=512, n_batch=512, n_ubatch=512, n_threads=1, n_threads_batch=1, verbose=False)
         rows = [llama.embed(sentence) for sentence in sentences]
         llama.close()
     return unit(np.asarray(rows, dtype=np.float64))

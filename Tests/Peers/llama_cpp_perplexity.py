@@ -15,7 +15,7 @@ if __name__ == "__main__":
     parser.add_argument("text")
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--tokens", type=int, default=16384)
-    parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     result = llama_cpp_perplexity(options.model, options.text, options.context, options.tokens, options.threads)
     result["chunks"] = len(result.pop("losses"))

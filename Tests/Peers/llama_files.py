@@ -16,7 +16,7 @@ import llama_cpp
 import numpy as np
 from gguf import GGUFReader, dequantize
 
-from peers import Failures, compress, compress_evaluation, llama_cpp_perplexity, silence, table
+from peers import Failures, beginning, compress, compress_evaluation, llama_cpp_perplexity, silence, table
 
 # Types of one tensor, by the number of ggml and of the file type that asks for it.
 PURE = {"q8_0": (8, 7), "q4_0": (2, 2), "q4_1": (3, 3), "q5_0": (6, 8), "q5_1": (7, 9), "q4_k": (12, 14), "q5_k": (13, 16),
@@ -27,7 +27,7 @@ MIXED = {"Q4_0": 2, "Q4_1": 3, "Q5_0": 8, "Q5_1": 9, "Q8_0": 7, "Q2_K": 10, "Q3_
 
 def quantize(source, target, file_type, kind=None):
     parameters = llama_cpp.llama_model_quantize_default_params()
-    parameters.ftype, parameters.nthread = file_type, 2
+    parameters.ftype, parameters.nthread = file_type, 1
     if kind is not None:
         parameters.pure, parameters.token_embedding_type, parameters.output_tensor_type = True, kind, kind
     with silence():
@@ -66,6 +66,11 @@ def main():
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=8192)
     options = parser.parse_args()
+    with beginning(options.text) as options.text:
+        run(options)
+
+
+def run(options):
     failures, ratios, read = Failures(), [], []
     for model in options.models:
         name = os.path.basename(model)

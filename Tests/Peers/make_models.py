@@ -63,7 +63,7 @@ def spread(model, seed):
             if parameter.dim() < 2:
                 parameter.copy_(1 + 0.2 * noise if "norm" in name.lower() and "bias" not in name else 0.2 * noise)
             else:
-                fan = parameter.shape[-1] if "embed" not in name else 1
+                fan = parameter.shape[-1] if "embed" not in name else 64  # a tied output must not overflow
                 parameter.copy_(noise * (1.2 / fan**0.5))
     return model.eval()
 

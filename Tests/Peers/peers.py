@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Failures:
 
 def compress(program, *arguments, check=True):
     """Runs the program; returns what it printed. Its standard error becomes part of the exception when it fails."""
-    result = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
+    result = subprocess.run([program, *map(str, arguments)], capture_output=True, encoding="utf-8", errors="replace")
     if check and result.returncode != 0:
         raise RuntimeError(f"compress {' '.join(map(str, arguments))}: exit {result.returncode}: {result.stderr.strip()}")
     return result if not check else result.stdout
@@ -54,6 +55,21 @@ def unzstd(source, target):
 
 
 @contextlib.contextmanager
+def beginning(text, size=200_000):
+    """A file with the first `size` bytes of a text, cut at the end of a line: llama.cpp takes minutes to tokenize megabytes
+    under SentencePiece, and only the first tokens are scored."""
+    with open(text, "rb") as file:
+        content = file.read(size)
+    if len(content) == size:
+        content = content[: content.rfind(b"\n") + 1]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, os.path.basename(text))
+        with open(path, "wb") as file:
+            file.write(content)
+        yield path
+
+
+@contextlib.contextmanager
 def silence():
     """llama.cpp writes to the C library's standard error; this turns it off for a while."""
     sys.stderr.flush()
@@ -67,10 +83,12 @@ def silence():
         os.close(null)
 
 
-def llama_cpp_perplexity(model, text, context, tokens, threads=4):
+def llama_cpp_perplexity(model, text, context, tokens, threads=1):
     """Perplexity of a GGUF file by the rule of llama.cpp's own perplexity tool: the text becomes one row of tokens, cut into
     chunks of `context` without overlap; BOS replaces the first token of each where the model wants one; positions
-    context/2 … context-2 are scored. `losses` has one sum for each chunk."""
+    context/2 … context-2 are scored. `losses` has one sum for each chunk.
+
+    One thread: llama.cpp waits in busy loops, which stall where other work shares the cores."""
     from llama_cpp import Llama
 
     with silence():

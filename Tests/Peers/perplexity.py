@@ -13,7 +13,7 @@ import tempfile
 
 from gguf import GGUFReader
 
-from peers import Failures, compress, compress_evaluation, llama_cpp_perplexity, table, unzstd
+from peers import Failures, beginning, compress, compress_evaluation, llama_cpp_perplexity, table, unzstd
 
 
 def artifacts(program, model, folder):
@@ -63,6 +63,11 @@ def main():
     parser.add_argument("--tokens", type=int, default=16384)
     parser.add_argument("--limit", type=float, default=0.005)
     options = parser.parse_args()
+    with beginning(options.text) as options.text:
+        run(options)
+
+
+def run(options):
     failures, rows = Failures(), []
     for model in options.models:
         rows += check(options, model, failures)

@@ -54,7 +54,28 @@ extension Checkpoint {
     let own = tokenizer?.ggufEntries ?? []
     let more = own.isEmpty ? source.metadata.filter { $0.key.hasPrefix("tokenizer.") } : own
     let taken = Set(entries.map(\.key))
-    return entries + more.filter { !taken.contains($0.key) }
+    return entries + padded(more).filter { !taken.contains($0.key) }
+  }
+
+  /// The tokenizer's entries with unused pieces for the embedding's rows that it has no id for: llama.cpp takes the number
+  /// of pieces for that of the rows, and refuses a file where they differ (Qwen's and many others' rows are padded).
+  private func padded(_ entries: [GGUFEntry]) -> [GGUFEntry] {
+    guard let rows = architecture?.vocabularySize,
+      case .strings(let tokens)? = entries.first(where: { $0.key == GGUFTokenizerKey.tokens })?.value,
+      tokens.count < rows
+    else { return entries }
+    let missing = tokens.count..<rows
+    return entries.map { entry in
+      switch (entry.key, entry.value) {
+      case (GGUFTokenizerKey.tokens, .strings(let texts)):
+        GGUFEntry(entry.key, .strings(texts + missing.map { "[PAD\($0)]" }))
+      case (GGUFTokenizerKey.scores, .float32s(let scores)):
+        GGUFEntry(entry.key, .float32s(scores + missing.map { _ in -10_000 }))
+      case (GGUFTokenizerKey.types, .int32s(let types)):
+        GGUFEntry(entry.key, .int32s(types + missing.map { _ in PieceType.unused.rawValue }))
+      default: entry
+      }
+    }
   }
 
   private func storable(_ tensor: StoredTensor) -> StoredTensor {
