@@ -29,7 +29,9 @@ class Failures:
 
 def compress(program, *arguments, check=True):
     """Runs the program; returns what it printed. Its standard error becomes part of the exception when it fails."""
-    result = subprocess.run([program, *map(str, arguments)], capture_output=True, encoding="utf-8", errors="replace")
+    result = subprocess.run([program, *map(str, arguments)], capture_output=True)
+    # Not in text mode, which would make line feeds of carriage returns.
+    result.stdout, result.stderr = (text.decode("utf-8", errors="replace") for text in [result.stdout, result.stderr])
     if check and result.returncode != 0:
         raise RuntimeError(f"compress {' '.join(map(str, arguments))}: exit {result.returncode}: {result.stderr.strip()}")
     return result if not check else result.stdout

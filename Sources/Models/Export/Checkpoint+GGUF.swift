@@ -25,12 +25,13 @@ extension Checkpoint {
 
   /// Keeps raw names: no runtime knows the model, but the file is a valid GGUF.
   private func unknownGGUFContents() throws -> (metadata: [GGUFEntry], tensors: [StoredTensor]) {
-    for tensor in tensors where tensor.name.utf8.count > 63 || tensor.shape.count > 4 {
+    for tensor in tensors where tensor.shape.count > 4 {
       throw ModelError(
         .unsupported, source.path,
-        "tensor '\(tensor.name)' (\(tensor.shapeText)) does not fit GGUF, whose names end at 63 bytes and shapes at 4 sizes; write safetensors instead"
+        "tensor '\(tensor.name)' (\(tensor.shapeText)) does not fit GGUF, whose shapes end at 4 sizes; write safetensors instead"
       )
     }
+    let (stored, names) = GGUFShortNames.shortened(tensors.map(storable))
     let type = configuration["model_type"]?.stringValue ?? ""
     var entries = source.metadata.filter { !$0.key.hasPrefix("tokenizer.") && !$0.key.hasPrefix("split.") }
     entries.removeAll {
@@ -42,7 +43,8 @@ extension Checkpoint {
         GGUFEntry("general.type", .string("model")), GGUFEntry("general.name", .string(name)),
       ]
     }
-    return (withTokenizer(entries + quantizationEntries), tensors.map(storable))
+    entries.removeAll { $0.key == GGUFShortNames.key }
+    return (withTokenizer(entries + names + quantizationEntries), stored)
   }
 
   private var quantizationEntries: [GGUFEntry] {

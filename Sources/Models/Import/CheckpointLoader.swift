@@ -32,7 +32,7 @@ struct CheckpointLoader {
       isTied = try tie(&tensors, architecture)
       tensors = try checked(tensors, architecture)
     } else {
-      tensors = source.tensors
+      tensors = GGUFShortNames.restored(source.tensors, source.metadata)
     }
     let tokenizer = try tokenizer(rows: architecture?.vocabularySize)
     return Checkpoint(
