@@ -1,5 +1,5 @@
 import Crypto
-public import TensorCore
+import TensorCore
 
 extension ArtifactFile {
   /// Writes the standard file inside the artifact at `path` to `target`: the same bytes as `zstd -d`, decoded on all
