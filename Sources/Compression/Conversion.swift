@@ -12,12 +12,21 @@ public struct Conversion: Sendable {
   public var pass: (any Pass)?
   /// The zstd level of an artifact, or nil for the plain file.
   public var packed: Int?
+  /// Whether weights may be NaN or infinite.
+  public var allowNonfinite: Bool
+  /// Whether what is at the output already may be replaced.
+  public var force: Bool
 
   /// A conversion.
-  public init(container: OutputContainer, pass: (any Pass)? = nil, packed: Int? = nil) {
+  public init(
+    container: OutputContainer, pass: (any Pass)? = nil, packed: Int? = nil, allowNonfinite: Bool = false,
+    force: Bool = false
+  ) {
     self.container = container
     self.pass = pass
     self.packed = packed
+    self.allowNonfinite = allowNonfinite
+    self.force = force
   }
 
   /// Writes `checkpoint` to `path`: one file; for plain safetensors a folder with configuration and tokenizer beside it.
@@ -28,14 +37,54 @@ public struct Conversion: Sendable {
       path: String, bytes: Int
     )]
   {
-    let baseline = BaselinePass()
-    var converted = try baseline.apply(try baseline.plan(for: checkpoint), to: checkpoint)
-    if let pass { converted = try pass.apply(try pass.plan(for: converted), to: converted) }
+    let makesFolder = container == .safetensors && packed == nil
+    let inputs = [checkpoint.source.path] + checkpoint.source.inputFiles
+    if makesFolder {
+      try OutputPlace.check(path, against: inputs)
+      try checkReplaceable(path)
+    } else {
+      try OutputPlace.check(file: path, inputs: inputs, force: force)
+    }
+    let converted = try transformed(checkpoint)
     let layout = try ContainerOutput.layout(of: converted, in: container)
+    if packed == nil { try Conversion.requireSpace(layout.size, at: path) }
+    if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
     for note in layout.notes + converted.notes { observer(.note(note)) }
     if let packed { return [(path, try pack(layout, to: path, level: packed, checkpoint, observer))] }
-    guard container == .safetensors else { return [(path, try write(layout, to: path, observer))] }
+    guard makesFolder else { return [(path, try write(layout, to: path, observer))] }
     return try writeFolder(layout, converted, to: path, observer)
+  }
+
+  private func transformed(_ checkpoint: Checkpoint) throws -> Checkpoint {
+    func applied(_ pass: any Pass, to checkpoint: Checkpoint) throws -> Checkpoint {
+      do { return try pass.apply(try pass.plan(for: checkpoint), to: checkpoint) } catch let error
+        as PassError
+      {
+        throw JobError(.badInput, "\(checkpoint.source.path): \(error.description)")
+      }
+    }
+    let baseline = try applied(BaselinePass(), to: checkpoint)
+    return try pass.map { try applied($0, to: baseline) } ?? baseline
+  }
+
+  private static func requireSpace(_ bytes: Int, at path: String) throws {
+    guard let free = AtomicFile.freeSpace(at: path), free < bytes else { return }
+    throw JobError(
+      .inputOutput,
+      "\(path): needs \(bytes) bytes, the disk has \(free) left; make room or choose another place with -o")
+  }
+
+  /// An empty folder may be filled; one of an earlier conversion replaced, with `force`; any other is left alone.
+  private func checkReplaceable(_ path: String) throws {
+    guard let contents = try OutputPlace.contents(of: path), !contents.isEmpty else { return }
+    if let foreign = contents.first(where: { $0 != "model.safetensors" && !Companions.names.contains($0) }) {
+      throw JobError(
+        .usage,
+        "\(path): the folder holds other things than an earlier conversion ('\(foreign)'); "
+          + "choose another place with -o")
+    }
+    guard !force else { return }
+    throw JobError(.usage, "\(path): exists; choose another place with -o, or replace it with --force")
   }
 
   private func pack(
@@ -66,21 +115,24 @@ public struct Conversion: Sendable {
   private func writeFolder(
     _ layout: ContainerLayout, _ checkpoint: Checkpoint, to path: String, _ observer: @escaping JobObserver
   ) throws -> [(path: String, bytes: Int)] {
+    let folder = try StagedFolder(path: path)
     do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+      let written = try fill(folder.staging, layout, checkpoint, observer)
+      try folder.commit()
+      return written.map { ("\(path)/\($0.name)", $0.bytes) }
     } catch {
-      throw JobError(.inputOutput, "\(path): cannot make the folder")
+      folder.discard()
+      throw folder.named(error)
     }
-    let weights = path + "/model.safetensors"
-    var written = [(path: weights, bytes: try write(layout, to: weights, observer))]
-    let configuration = checkpoint.configuration.text(sortedKeys: false, indent: 2) + "\n"
-    try AtomicFile.write(configuration, to: path + "/config.json")
-    written.append((path + "/config.json", configuration.utf8.count))
-    for file in checkpoint.source.tokenizerFiles where file.kind != .pooling && file.kind != .llama2c {
-      let target = path + "/" + file.kind.rawValue
-      try AtomicFile.write(file.contents.array, to: target)
-      written.append((target, file.contents.count))
-    }
+  }
+
+  private func fill(
+    _ folder: String, _ layout: ContainerLayout, _ checkpoint: Checkpoint, _ observer: @escaping JobObserver
+  ) throws -> [(name: String, bytes: Int)] {
+    var written = [
+      (name: "model.safetensors", bytes: try write(layout, to: folder + "/model.safetensors", observer))
+    ]
+    written += try Companions.write(of: checkpoint, into: folder)
     if checkpoint.source.tokenizerFiles.isEmpty, checkpoint.tokenizer != nil {
       observer(
         .note("the tokenizer lives inside the GGUF; the folder has none, take it from the original model"))

@@ -54,7 +54,8 @@ public struct Job: Sendable {
     let plan = try JobPlan(
       model: model, tokenizer: tokenizer, recipe: recipe, allowNonfinite: allowNonfinite, observer: observer)
     let place = output ?? "Reports/\(plan.fileName)-\(recipe.name)"
-    let inputs = [model, tokenizer, recipe.evaluation.text].compactMap { $0 } + plan.checkpoint.source.files
+    let inputs =
+      [model, tokenizer, recipe.evaluation.text].compactMap { $0 } + plan.checkpoint.source.inputFiles
     let folder = try RunFolder(path: place, inputs: inputs)
     do {
       try folder.requireSpace(plan.outputBytes)
@@ -73,7 +74,7 @@ public struct Job: Sendable {
       return JobOutcome(report: report, folder: place)
     } catch {
       folder.discard()
-      throw error
+      throw folder.named(error)
     }
   }
 

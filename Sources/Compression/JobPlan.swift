@@ -19,6 +19,8 @@ struct JobPlan {
   var subject: EvaluationSubject
   /// The file name of artifacts without extension.
   var fileName: String
+  /// The tensors that hold a NaN or infinity and were let through.
+  var damaged: Set<String>
 
   /// Opens and checks everything.
   ///
@@ -31,31 +33,21 @@ struct JobPlan {
     stages = [BaselinePass()] + recipe.stages
     fileName = JobPlan.fileName(checkpoint.name)
     plans = []
+    damaged = allowNonfinite ? try checkpoint.nonfiniteTensors(observer: observer) : []
     var current = checkpoint
     for stage in stages {
-      let plan = try JobPlan.located(checkpoint.source.path) { try stage.plan(for: current) }
+      let plan = try JobPlan.located(checkpoint.source.path) { try stage.plan(for: current) }.sparing(damaged)
       current = try stage.apply(plan, to: current)
       // A layout is made from formats and shapes alone: what the container cannot hold shows here, not an hour later.
       _ = try ContainerOutput.layout(of: current, in: recipe.container)
       plans.append(plan)
     }
-    subject = try EvaluationSubject(checkpoint: checkpoint, plan: recipe.evaluation)
-    if !allowNonfinite { try JobPlan.refuseNonfinite(checkpoint, observer: observer) }
+    subject = try EvaluationSubject(checkpoint: checkpoint, plan: recipe.evaluation, seed: recipe.seed)
+    if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
   }
 
   /// The most bytes that the artifacts of all stages can take, about.
   var outputBytes: Int { plans.reduce(0) { $0 + $1.bytes } }
-
-  private static func refuseNonfinite(_ checkpoint: Checkpoint, observer: @escaping JobObserver) throws {
-    let place = try checkpoint.firstNonFinite { fraction in
-      observer(.progress(step: "check weights", fraction: fraction))
-    }
-    guard let place else { return }
-    throw JobError(
-      .badInput,
-      "\(checkpoint.source.path): tensor '\(place.tensor)' has a NaN or infinity at row \(place.row), "
-        + "column \(place.column); the checkpoint is damaged (--allow-nonfinite takes it as it is)")
-  }
 
   /// Pass errors know the tensor, not the file.
   private static func located<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
@@ -66,8 +58,10 @@ struct JobPlan {
 
   /// A name that is safe in paths.
   static func fileName(_ name: String) -> String {
-    let safe = name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "-" }
-    let trimmed = String(safe.drop { $0 == "." || $0 == "-" })
+    let safe = String(name.map { $0.isLetter || $0.isNumber || "-_.".contains($0) ? $0 : "-" })
+    // File systems allow 255 bytes, and endings, stage numbers and hidden names come on top.
+    let trimmed = String(
+      String(decoding: safe.utf8.prefix(120), as: UTF8.self).drop { ".-\u{FFFD}".contains($0) })
     return trimmed.isEmpty ? "model" : trimmed
   }
 }
@@ -75,12 +69,12 @@ struct JobPlan {
 /// What the stages of a job are evaluated on.
 enum EvaluationSubject {
   case language(EvaluationChunks)
-  case encoder(EncoderText, context: Int)
+  case encoder(EncoderText, context: Int, bootstrap: Bootstrap)
   /// Not at all, and why.
   case none(reason: String)
 
   /// The evaluation text read, tokenized and cut as `plan` says.
-  init(checkpoint: Checkpoint, plan: EvaluationPlan) throws {
+  init(checkpoint: Checkpoint, plan: EvaluationPlan, seed: Int) throws {
     guard let architecture = checkpoint.architecture else {
       self = .none(reason: "the architecture is unknown, so the model cannot be run")
       return
@@ -93,7 +87,8 @@ enum EvaluationSubject {
       let text =
         try plan.text.map { try EncoderText(path: $0) }
         ?? EncoderText(name: EvaluationSubject.defaultName, bytes: EvaluationSubject.defaultText, limit: 256)
-      self = .encoder(text, context: architecture.contextLength)
+      self = .encoder(
+        text, context: architecture.contextLength, bootstrap: Bootstrap(seed: UInt64(clamping: seed)))
     } else {
       let text =
         try plan.text.map { try EvaluationText(path: $0) }

@@ -18,7 +18,7 @@ public struct ModelEvaluation: Sendable {
     _ checkpoint: Checkpoint, baseline: Checkpoint?, plan: EvaluationPlan,
     observer: @escaping JobObserver = { _ in }
   ) throws -> ModelEvaluation {
-    let subject = try EvaluationSubject(checkpoint: checkpoint, plan: plan)
+    let subject = try EvaluationSubject(checkpoint: checkpoint, plan: plan, seed: 0)
     if case .none(let reason) = subject {
       throw JobError(.badInput, "\(checkpoint.source.path): cannot be evaluated: \(reason)")
     }

@@ -199,6 +199,9 @@ extension AtomicFile {
   /// number (130, 143, 129). A signal that was ignored at the start (`nohup`) stays ignored.
   public static func removeLitterOnSignals() { Litter.watch() }
 
+  /// Deletes the partial files of this process, for a program that ends itself.
+  public static func removeLitter() { Litter.remove() }
+
   /// Names to delete when a signal ends the process.
   ///
   /// A signal may arrive at any instruction, so the handler may neither lock nor allocate: it walks a list that only
@@ -225,15 +228,19 @@ extension AtomicFile {
       }
     }
 
+    static func remove() {
+      var address = head.load(ordering: .acquiring)
+      while let node = UnsafePointer<Node>(bitPattern: address) {
+        unlink(node.pointee.name)
+        address = node.pointee.next
+      }
+    }
+
     static func watch() {
       _ = head.load(ordering: .acquiring)  // the list exists before the first signal can come
       for number in [SIGINT, SIGTERM, SIGHUP] {
         let before = signal(number) { number in
-          var address = Litter.head.load(ordering: .acquiring)
-          while let node = UnsafePointer<Node>(bitPattern: address) {
-            unlink(node.pointee.name)
-            address = node.pointee.next
-          }
+          Litter.remove()
           _exit(128 + number)
         }
         if unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) {

@@ -27,7 +27,12 @@ public struct FileError: Error, Equatable, CustomStringConvertible {
   public var description: String { "\(path): cannot \(operation): \(reason)" }
 
   /// The system's words for the code: "Permission denied".
-  public var reason: String { String(cString: strerror(code)) }
+  public var reason: String {
+    code == FileError.notRegular ? "it is no regular file" : String(cString: strerror(code))
+  }
+
+  /// The code for pipes, devices and sockets, which can be neither mapped nor read twice.
+  public static let notRegular = EINVAL
 }
 
 /// A whole file mapped read-only.
@@ -41,14 +46,15 @@ public final class MappedFile: Sendable {
   ///
   /// - Throws: ``FileError`` when it is missing, unreadable, or no regular file.
   public init(path: String) throws(FileError) {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // Opening a pipe would wait for somebody to write into it; O_NONBLOCK means nothing to regular files.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw FileError(path: path, operation: "open") }
     defer { close(descriptor) }
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw FileError(path: path, operation: "stat") }
     guard status.st_mode & S_IFMT == S_IFREG else {
       let isFolder = status.st_mode & S_IFMT == S_IFDIR
-      throw FileError(path: path, operation: "read", code: isFolder ? EISDIR : EINVAL)
+      throw FileError(path: path, operation: "read", code: isFolder ? EISDIR : FileError.notRegular)
     }
     self.path = path
     let size = Int(status.st_size)

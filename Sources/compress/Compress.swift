@@ -33,15 +33,25 @@ struct Compress: ParsableCommand {
     defaultSubcommand: RunCommand.self)
 
   static func main() {
-    // A reader that goes away (`compress inspect … | head`) is no reason for a stack of messages.
-    signal(SIGPIPE, SIG_DFL)
+    // Writes to a closed pipe fail instead of killing the program: what it was making is cleaned up or finished.
+    signal(SIGPIPE, SIG_IGN)
     var command: any ParsableCommand
     do { command = try parseAsRoot() } catch { exit(withError: error) }
     do { try command.run() } catch {
-      // Help, version and usage errors are the argument parser's own.
-      guard let failure = JobError(error) else { exit(withError: error) }
-      Terminal.error("compress: \(failure.description)\n")
-      Compress.exit(withError: ExitCode(failure.kind.rawValue))
+      // When files vanish because the program is being stopped, that is no error to report.
+      Unfinished.waitWhileStopping()
+      end(with: error)
     }
+  }
+
+  private static func end(with error: any Error) -> Never {
+    if let failure = JobError(error) {
+      Terminal.error("compress: \(Terminal.oneLine(failure.description))\n")
+      exit(withError: ExitCode(failure.kind.rawValue))
+    }
+    // Help, version and usage errors are the argument parser's own.
+    guard !(error is ExitCode), exitCode(for: error) == .failure else { exit(withError: error) }
+    Terminal.error("compress: \(Terminal.oneLine("\(error)"))\n")
+    exit(withError: ExitCode(JobError.Kind.other.rawValue))
   }
 }

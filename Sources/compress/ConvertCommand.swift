@@ -40,7 +40,10 @@ struct ConvertCommand: ParsableCommand {
   @Flag(help: "Quantize tensors that are quantized already.")
   var allowRequantize = false
 
-  @Flag(help: "Replace an existing file.")
+  @Flag(help: "Accept weights that are NaN or infinite.")
+  var allowNonfinite = false
+
+  @Flag(help: "Replace what an earlier conversion wrote.")
   var force = false
 
   func validate() throws {
@@ -53,15 +56,15 @@ struct ConvertCommand: ParsableCommand {
 
   func run() throws {
     common.apply()
-    AtomicFile.removeLitterOnSignals()
-    try OutputFile.check(output, inputs: [source.model], force: force)
+    Interruption.install()
     let pass = to.flatMap { QuantizePass.Target(name: $0) }.map {
       QuantizePass($0, allowRequantize: allowRequantize)
     }
     let bar = ProgressBar(quiet: common.quiet)
     defer { bar.finish() }
     let conversion = Conversion(
-      container: format, pass: pass, packed: pack ? level ?? ArtifactFile.defaultLevel : nil)
+      container: format, pass: pass, packed: pack ? level ?? ArtifactFile.defaultLevel : nil,
+      allowNonfinite: allowNonfinite, force: force)
     let written = try conversion.run(try source.checkpoint(), to: output) { bar.show($0) }
     bar.finish()
     if !common.quiet { for file in written { Terminal.output("\(file.path): \(file.bytes) bytes\n") } }

@@ -20,6 +20,6 @@ struct InspectCommand: ParsableCommand {
 
   func run() throws {
     let inspection = Inspection(try source.checkpoint())
-    Terminal.output(json ? inspection.json.text(indent: 2) + "\n" : inspection.text)
+    Terminal.output(json ? inspection.json.text(indent: 2) + "\n" : Terminal.printable(inspection.text))
   }
 }

@@ -1,5 +1,7 @@
 internal import Compression
 internal import Dispatch
+internal import ModelFiles
+internal import TensorCore
 
 #if canImport(Glibc)
   import Glibc
@@ -12,18 +14,27 @@ enum Interruption {
   /// Kept alive for the rest of the program; written once, before any work starts.
   nonisolated(unsafe) private static var sources: [any DispatchSourceSignal] = []
 
-  /// Takes over SIGINT, SIGTERM and SIGHUP.
+  /// A process that works for this one and has to end with it; 0 for none.
+  static let child = Locked<pid_t>(0)
+
+  /// Takes over SIGINT, SIGTERM and SIGHUP, each unless it was ignored at the start (`nohup`).
   static func install() {
     for number in [SIGINT, SIGTERM, SIGHUP] {
-      signal(number, SIG_IGN)
+      let before = signal(number, SIG_IGN)
+      if unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) { continue }
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global(qos: .userInteractive))
-      source.setEventHandler {
-        Unfinished.removeAll()
-        Terminal.error("\ncompress: stopped, nothing written\n")
-        _exit(128 + number)
-      }
+      source.setEventHandler { stop(number) }
       source.resume()
       sources.append(source)
+    }
+  }
+
+  private static func stop(_ number: Int32) -> Never {
+    child.withLock { if $0 > 0 { kill($0, SIGKILL) } }
+    Unfinished.stop {
+      AtomicFile.removeLitter()
+      Terminal.error((Terminal.canRedraw ? "\r\u{1B}[K" : "") + "compress: stopped, nothing written\n")
+      _exit(128 + number)
     }
   }
 }

@@ -34,10 +34,10 @@ final class ProgressBar: Sendable {
       case .done(let step, let remark):
         clear(&state)
         state.step = ""
-        Terminal.error("  \(step): \(remark)\n")
+        Terminal.error("  \(step): \(Terminal.oneLine(remark))\n")
       case .note(let note):
         clear(&state)
-        Terminal.error("  note: \(note)\n")
+        Terminal.error("  note: \(Terminal.oneLine(note))\n")
       }
     }
   }

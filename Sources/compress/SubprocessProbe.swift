@@ -17,9 +17,15 @@ extension LatencyProbe {
       let output = Pipe()
       process.standardOutput = output
       process.standardError = FileHandle.nullDevice
-      do { try process.run() } catch { return try LatencyProbe.measure(path) }
+      do {
+        try Interruption.child.withLock {
+          try process.run()
+          $0 = process.processIdentifier
+        }
+      } catch { return try LatencyProbe.measure(path) }
       let bytes = output.fileHandleForReading.readDataToEndOfFile()
       process.waitUntilExit()
+      Interruption.child.withLock { $0 = 0 }
       guard process.terminationStatus == 0 else { return try LatencyProbe.measure(path) }
       return try LatencyMetrics(json: try JSONValue(parsing: String(decoding: bytes, as: UTF8.self)))
     }

@@ -4,6 +4,8 @@
   import Darwin
 #endif
 
+internal import Compression
+
 /// What the program knows about where its output goes.
 enum Terminal {
   /// Whether standard error is a terminal that can redraw a line.
@@ -19,21 +21,45 @@ enum Terminal {
     return Int(size.ws_col)
   }
 
-  /// Writes `text` to standard error at once.
-  static func error(_ text: String) { write(text, to: 2) }
+  /// Writes `text` to standard error at once. Where nobody reads it, nothing happens: the work goes on.
+  static func error(_ text: String) { _ = write(text, to: 2) }
 
-  /// Writes `text` to standard output at once.
-  static func output(_ text: String) { write(text, to: 1) }
+  /// Writes `text` to standard output at once; ends the program where that fails.
+  static func output(_ text: String) { check(write(text, to: 1)) }
 
-  /// Writes raw bytes to standard output at once.
-  static func output(_ bytes: [UInt8]) { bytes.withUnsafeBytes { write($0, to: 1) } }
+  /// Writes raw bytes to standard output at once; ends the program where that fails.
+  static func output(_ bytes: [UInt8]) { check(bytes.withUnsafeBytes { write($0, to: 1) }) }
 
-  private static func write(_ text: String, to descriptor: Int32) {
-    var text = text
-    text.withUTF8 { write(UnsafeRawBufferPointer($0), to: descriptor) }
+  /// `text` with control characters replaced, which names from a file might hold; a terminal would obey them.
+  static func printable(_ text: String) -> String {
+    String(
+      String.UnicodeScalarView(
+        text.unicodeScalars.map { scalar in
+          scalar == "\n" || scalar == "\t" || scalar.properties.generalCategory != .control
+            ? scalar : "\u{FFFD}"
+        }))
   }
 
-  private static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) {
+  /// `text` on one line.
+  static func oneLine(_ text: String) -> String {
+    printable(String(String.UnicodeScalarView(text.unicodeScalars.map { $0 == "\n" ? " " : $0 })))
+  }
+
+  private static func check(_ code: Int32) {
+    guard code != 0 else { return }
+    // A reader that has enough (`compress inspect … | head`) is no failure to talk about.
+    guard code != EPIPE else { exit(128 + SIGPIPE) }
+    error("compress: cannot write to standard output: \(String(cString: strerror(code)))\n")
+    exit(JobError.Kind.inputOutput.rawValue)
+  }
+
+  private static func write(_ text: String, to descriptor: Int32) -> Int32 {
+    var text = text
+    return text.withUTF8 { write(UnsafeRawBufferPointer($0), to: descriptor) }
+  }
+
+  /// Writes all of `bytes`; returns the error number, 0 for none.
+  private static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32 {
     var rest = bytes
     while let base = rest.baseAddress, rest.count > 0 {
       #if canImport(Glibc)
@@ -43,9 +69,10 @@ enum Terminal {
       #endif
       if written < 0 {
         if errno == EINTR { continue }
-        return
+        return errno
       }
       rest = UnsafeRawBufferPointer(rebasing: rest[written...])
     }
+    return 0
   }
 }

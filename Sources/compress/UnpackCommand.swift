@@ -1,6 +1,5 @@
 internal import ArgumentParser
 internal import Compression
-internal import Foundation
 internal import ModelFiles
 
 /// An artifact to the standard file inside it.
@@ -28,23 +27,17 @@ struct UnpackCommand: ParsableCommand {
 
   func run() throws {
     common.apply()
-    AtomicFile.removeLitterOnSignals()
+    Interruption.install()
     guard let target = output ?? (artifact.hasSuffix(".zst") ? String(artifact.dropLast(4)) : nil) else {
       throw JobError(.usage, "\(artifact): the name does not end in .zst; say where to write with -o")
     }
-    try OutputFile.check(target, inputs: [artifact], force: force)
-    let bytes = try ArtifactFile.unpack(artifact, to: target)
-    if !common.quiet { Terminal.output("\(target): \(bytes) bytes\n") }
-  }
-}
-
-/// Checks on a file that a command is about to write.
-enum OutputFile {
-  /// Refuses to overwrite inputs, or anything at all without `force`.
-  static func check(_ path: String, inputs: [String], force: Bool) throws {
-    try AtomicFile.refuse(path, overwriting: inputs)
-    if !force, FileManager.default.fileExists(atPath: path) {
-      throw JobError(.usage, "\(path): exists; choose another place with -o, or replace it with --force")
+    try OutputPlace.check(file: target, inputs: [artifact], force: force)
+    let bar = ProgressBar(quiet: common.quiet)
+    defer { bar.finish() }
+    let bytes = try ArtifactFile.unpack(artifact, to: target) { done, total in
+      bar.show(.progress(step: "unpack", fraction: Double(done) / Double(max(1, total))))
     }
+    bar.finish()
+    if !common.quiet { Terminal.output("\(target): \(bytes) bytes\n") }
   }
 }

@@ -20,8 +20,13 @@ struct VerifyCommand: ParsableCommand {
 
   func run() throws {
     common.apply()
+    let bar = ProgressBar(quiet: common.quiet)
+    defer { bar.finish() }
     for path in artifacts {
-      let report = try ArtifactFile.verify(path)
+      let report = try ArtifactFile.verify(path) { done, total in
+        bar.show(.progress(step: "verify \(path)", fraction: Double(done) / Double(max(1, total))))
+      }
+      bar.finish()
       guard !common.quiet else { continue }
       Terminal.output(
         "\(path): good, \(report.tensorCount) tensors, \(report.decodedBytes) bytes decoded, "

@@ -22,12 +22,24 @@ enum Program {
       .first { FileManager.default.isExecutableFile(atPath: $0) } ?? "compress"
   }()
 
-  /// Runs the program with `arguments` in `folder`.
-  static func run(_ arguments: [String], in folder: String, environment: [String: String] = [:]) throws
-    -> Outcome
-  {
+  /// The path of another program, or nil.
+  static func find(_ name: String) -> String? {
+    let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+    let folders = path.split(separator: ":").map(String.init) + ["/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+    return folders.map { $0 + "/" + name }.first { access($0, X_OK) == 0 }
+  }
+
+  /// Runs a line of shell.
+  static func shell(_ line: String, in folder: String) throws -> Outcome {
+    try run(["-c", line], in: folder, program: "/bin/sh")
+  }
+
+  /// Runs the program, or another one, with `arguments` in `folder`.
+  static func run(
+    _ arguments: [String], in folder: String, environment: [String: String] = [:], program: String = path
+  ) throws -> Outcome {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: path)
+    process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
     process.currentDirectoryURL = URL(fileURLWithPath: folder)
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }.merging([
@@ -55,7 +67,7 @@ enum Program {
 }
 
 /// A folder for one test, removed afterwards.
-final class Scratch {
+final class Scratch: Sendable {
   let path: String
 
   init() throws {
@@ -64,7 +76,10 @@ final class Scratch {
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 
-  deinit { try? FileManager.default.removeItem(atPath: path) }
+  deinit { remove() }
+
+  /// Removes the folder now.
+  func remove() { try? FileManager.default.removeItem(atPath: path) }
 
   /// Everything in the folder, hidden files too, sorted.
   var contents: [String] { ((try? FileManager.default.subpathsOfDirectory(atPath: path)) ?? []).sorted() }

@@ -120,6 +120,7 @@ extension ArtifactFile {
 extension ArtifactFile {
   /// Decodes a plain zstd file into memory: first only to count, so that no size that a file claims is believed.
   private static func readStream(_ file: MappedFile) throws -> ModelSource {
+    try refuseHeadless(file)
     let limit = memoryLimit
     var head: [UInt8] = []
     let size = try decodeStream(file.region, path: file.path, limit: limit) { bytes in
@@ -146,6 +147,38 @@ extension ArtifactFile {
         bytes: TensorBytes.aligned(region.slice(entry.range), to: entry.format))
     }
     return source(container, index, tensors, file, nil)
+  }
+
+  /// Refuses an artifact of ours whose seek table was cut off: its manifest is there, so it is no plain zstd file.
+  static func refuseHeadless(_ file: MappedFile) throws {
+    let region = file.region
+    try withExtendedLifetime(region) {
+      var rest = region.buffer[...]
+      while !rest.isEmpty {
+        let frame = UnsafeRawBufferPointer(rebasing: rest)
+        guard !ArtifactManifest.isManifest(frame) else {
+          throw ModelFileError(
+            .truncated, path: file.path, "the seek table at the end is missing",
+            advice: ModelFileError.downloadAgain)
+        }
+        guard let length = try? Zstd.frameLength(frame), length > 0, length <= rest.count else { return }
+        rest = rest.dropFirst(length)
+      }
+    }
+  }
+
+  /// Refuses a decoded GGUF or safetensors file that is shorter or longer than its header says; frames that were cut off
+  /// at the end of a zstd file leave no other trace.
+  ///
+  /// - Parameter head: the first bytes of `size`; a header that is longer is not judged.
+  static func checkDecoded(_ head: [UInt8], size: Int, path: String) throws {
+    try head.withUnsafeBytes { head in
+      guard GGUFFile.recognizes(head) || SafetensorsFile.recognizes(head) else { return }
+      do { _ = try parse(head, fileSize: size, path: path) } catch {
+        guard head.count == size || (error as? ModelFileError)?.reason != .truncated else { return }
+        throw error
+      }
+    }
   }
 
   /// Decodes all frames of `file` in order, as `zstd -d` does, a window at a time.

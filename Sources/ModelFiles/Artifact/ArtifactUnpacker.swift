@@ -16,8 +16,14 @@ extension ArtifactFile {
       throw ModelFileError(.notAModel, path: path, "no artifact of compress, nor a zstd file")
     }
     guard SeekTable.isPresent(in: file.region.buffer) else {
+      try refuseHeadless(file)
       let output = try AtomicFile(path: target)
-      _ = try decodeStream(file.region, path: path, limit: Int.max) { try output.write($0) }
+      var head: [UInt8] = []
+      let size = try decodeStream(file.region, path: path, limit: Int.max) { bytes in
+        head.append(contentsOf: bytes.prefix(headLimit - head.count))
+        try output.write(bytes)
+      }
+      try checkDecoded(head, size: size, path: path)
       try output.commit()
       return output.byteCount
     }
@@ -43,6 +49,9 @@ extension ArtifactFile {
     }
     return total
   }
+
+  /// The most bytes of a decoded file's start that are kept to judge its length.
+  private static let headLimit = 64 << 20
 
   /// Refuses to start what cannot end.
   ///

@@ -21,8 +21,8 @@ public enum TokenizerList {
       source.tokenizerFiles.first { $0.kind == kind }
     }
     if let file = file(.json) {
+      let json = try parse(file)
       do {
-        let json = try parse(file)
         return try PipelineTokenizer(
           PipelineDescription(json: json, path: file.path), configuration: configuration, path: file.path)
       } catch {

@@ -104,7 +104,7 @@ extension RecipeMapping {
     return count
   }
 
-  /// The top mapping of a YAML text. Aliases and repeated keys are refused by the parser.
+  /// The top mapping of a YAML text. Repeated keys are refused by the parser.
   static func parse(_ text: String, path: String) throws(RecipeError) -> RecipeMapping {
     let aliases = aliasCount(text)
     guard aliases <= aliasLimit else {
@@ -119,7 +119,9 @@ extension RecipeMapping {
     } catch {
       throw RecipeError(path: path, "no valid YAML")
     }
-    guard let node else { throw RecipeError(path: path, "the recipe is empty; it needs at least 'stages'") }
+    guard let node else {
+      throw RecipeError(path: path, "the recipe is empty; name at least one pass under 'stages'")
+    }
     return try RecipeMapping(node, name: "the recipe", path: path)
   }
 
