@@ -68,6 +68,10 @@ struct RecipeTests {
       ("evaluation: {context: 2}\n", "'context' in 'evaluation' must be a whole number from 8"),
       ("evaluation: {latency: 3}\n", "'latency' in 'evaluation' must be true or false"),
       ("version: 1\nversion: 1\n", "repeated key 'version'"),
+      (
+        "a: &a [x, x]\nb: &b [*a, *a, *a, *a, *a]\nc: [*b, *b, *b, *b]\n",
+        "the recipe has 9 YAML aliases, 8 are allowed"
+      ),
       ("just text", "the recipe must be a mapping of keys to values"),
     ])
   func failures(yaml: String, message: String) {

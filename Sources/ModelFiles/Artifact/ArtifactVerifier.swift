@@ -146,10 +146,11 @@ private final class ArtifactVerifier: Sendable {
       let rest = file.stored(place..<manifestStart)
       guard rest.count >= 8, rest.littleEndian32(at: 0) == Zstd.frameMagic,
         let count = try? Zstd.frameLength(rest),
-        case .known(let decoded) = Zstd.contentSize(rest), let size = UInt32(exactly: decoded)
+        case .known(let decoded) = Zstd.contentSize(rest), let size = UInt32(exactly: decoded),
+        let packed = UInt32(exactly: count), count >= 4
       else { return .init(part: "seek table", message: "no zstd frame with a size at byte \(place)") }
       entries.append(
-        .init(packed: UInt32(count), decoded: size, checksum: rest.littleEndian32(at: count - 4)))
+        .init(packed: packed, decoded: size, checksum: rest.littleEndian32(at: count - 4)))
       place += count
     }
     let manifestSize = UInt32(file.tableStart - manifestStart)

@@ -90,8 +90,27 @@ public struct RecipeMapping {
 }
 
 extension RecipeMapping {
+  /// Aliases of aliases stand for more nodes than memory holds after a few lines; recipes hardly need one.
+  private static let aliasLimit = 8
+
+  /// How many words of `text` may be aliases (`*name`), those inside of quotes included.
+  private static func aliasCount(_ text: String) -> Int {
+    var count = 0
+    var isStart = true
+    for byte in text.utf8 {
+      if byte == UInt8(ascii: "*"), isStart { count += 1 }
+      isStart = byte <= 0x20 || "[{,:-?".utf8.contains(byte)
+    }
+    return count
+  }
+
   /// The top mapping of a YAML text. Repeated keys are refused by the parser.
   static func parse(_ text: String, path: String) throws(RecipeError) -> RecipeMapping {
+    let aliases = aliasCount(text)
+    guard aliases <= aliasLimit else {
+      throw RecipeError(
+        path: path, "the recipe has \(aliases) YAML aliases, \(aliasLimit) are allowed; write the values out")
+    }
     let node: Node?
     do {
       node = try Yams.compose(yaml: text)
