@@ -51,19 +51,22 @@ public struct Conversion: Sendable {
     } else {
       try OutputPlace.check(file: path, inputs: inputs, force: force)
     }
-    let converted = try transformed(checkpoint)
+    let nonfinite =
+      allowNonfinite ? try checkpoint.nonfiniteTensors(allowed: true, observer: observer) : []
+    let converted = try transformed(checkpoint, keeping: nonfinite)
     let layout = try ContainerOutput.layout(of: converted, in: container)
     if packed == nil { try Conversion.requireSpace(layout.size, at: path) }
-    if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
+    if !allowNonfinite { _ = try checkpoint.nonfiniteTensors(allowed: false, observer: observer) }
     for note in layout.notes + converted.notes { observer(.note(note)) }
     if let packed { return [(path, try pack(layout, to: path, level: packed, checkpoint, observer))] }
     guard makesFolder else { return [(path, try write(layout, to: path, observer))] }
     return try writeFolder(layout, converted, to: path, observer)
   }
 
-  private func transformed(_ checkpoint: Checkpoint) throws -> Checkpoint {
+  private func transformed(_ checkpoint: Checkpoint, keeping names: Set<String>) throws -> Checkpoint {
     func applied(_ pass: any Pass, to checkpoint: Checkpoint) throws -> Checkpoint {
-      do { return try pass.apply(try pass.plan(for: checkpoint), to: checkpoint) } catch let error
+      do { return try pass.apply(try pass.plan(for: checkpoint).keeping(names), to: checkpoint) } catch let
+        error
         as PassError
       {
         throw JobError(.badInput, "\(checkpoint.source.path): \(error.description)")

@@ -31,16 +31,20 @@ struct JobPlan {
     stages = [BaselinePass()] + recipe.stages
     fileName = JobPlan.fileName(checkpoint.name)
     plans = []
+    let nonfinite =
+      allowNonfinite ? try checkpoint.nonfiniteTensors(allowed: true, observer: observer) : []
     var current = checkpoint
     for stage in stages {
-      let plan = try JobPlan.located(checkpoint.source.path) { try stage.plan(for: current) }
+      let plan = try JobPlan.located(checkpoint.source.path) { try stage.plan(for: current) }.keeping(
+        nonfinite)
       current = try stage.apply(plan, to: current)
       // A layout is made from formats and shapes alone: what the container cannot hold shows here, not an hour later.
       _ = try ContainerOutput.layout(of: current, in: recipe.container)
       plans.append(plan)
     }
     subject = try EvaluationSubject(checkpoint: checkpoint, plan: recipe.evaluation)
-    if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
+    // The only check that reads the weights comes last.
+    if !allowNonfinite { _ = try checkpoint.nonfiniteTensors(allowed: false, observer: observer) }
   }
 
   /// The most bytes that the artifacts of all stages can take, about.

@@ -60,7 +60,8 @@ struct ReportTests {
       .replacingOccurrences(of: Reference.model, with: "model.bin")
     let lines = plain.split(separator: "\n", omittingEmptySubsequences: false).map { line -> String in
       if line.hasPrefix("| machine") { return "| machine | … |" }
-      let plain = String(line).replacing(#/[0-9a-f]{64}/#, with: "HASH").replacing(#/[0-9][0-9,.]*/#, with: "N")
+      let plain = String(line).replacing(#/[0-9a-f]{64}/#, with: "HASH").replacing(
+        #/[0-9][0-9,.]*/#, with: "N")
       return String(plain.replacing(#/N (MB|kB|B|µs|ms|s)\b/#, with: "N unit"))
     }
     return lines.joined(separator: "\n")
