@@ -1,4 +1,4 @@
-# The only place with build commands. `make` alone prints the targets.
+# The only place with build commands. `make` alone says what there is.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 SWIFT ?= swift
@@ -7,13 +7,22 @@ BIN = $(shell $(SWIFT) build -c release --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help deps build test check-kernels lint format demo clean
+.PHONY: help deps build test test-program check-kernels check-texts lint format demo clean
 help:
-	@echo "make deps | build | test | lint | format | demo | clean"
+	@echo "make demo           build, and compress the reference model"
+	@echo "make test           all tests"
+	@echo "make build          .build/release/compress"
+	@echo "make lint | format  check or apply the style"
+	@echo "make test-program   the tests of the built program alone"
+	@echo "make check-kernels  AVX-512 and NEON kernels against the scalar ones, emulated"
+	@echo "make check-texts    the shipped texts against their generator"
+	@echo "make clean"
 
 # Installs what is missing, and touches nothing when all is there.
 deps:
-	@missing=""; for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	@command -v apt-get >/dev/null || exit 0; missing=""; \
+	for p in $(PACKAGES); do \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q "install ok installed" || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then echo "installing$$missing"; \
 	  $(SUDO) apt-get update -qq; DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing; fi
 
@@ -24,9 +33,19 @@ test: deps
 	$(SWIFT) build -c release --build-tests
 	$(SWIFT) test -c release --disable-xctest
 
+# The built program as a user runs it: help, errors, bad input, signals.
+test-program: build
+	$(SWIFT) build -c release --build-tests
+	$(SWIFT) test -c release --disable-xctest --filter CommandLineTests
+
 # The instruction sets that this machine may lack, against the scalar kernels.
 check-kernels:
+	@$(MAKE) --no-print-directory deps PACKAGES="$(PACKAGES) libsimde-dev"
 	Tests/Kernels/check.sh
+
+# Makes the shipped texts again and compares bytes; needs python3, nothing else.
+check-texts:
+	PYTHONDONTWRITEBYTECODE=1 python3 Calibration/scripts/check_texts.py
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
@@ -35,7 +54,7 @@ format:
 	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
 
 demo: build
-	$(BIN)/compress --int4 Calibration/reference/model.bin -o Reports/demo
+	$(BIN)/compress --int4 Calibration/reference/model.bin --eval Calibration/evaluation.txt
 
 clean:
 	rm -rf .build

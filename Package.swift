@@ -53,9 +53,7 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "Evaluation",
-      dependencies: [
-        "TensorCore", "ModelFiles", "Models", .product(name: "Crypto", package: "swift-crypto"),
-      ],
+      dependencies: ["TensorCore", "ModelFiles", "Models"],
       swiftSettings: settings),
     .target(
       name: "Reporting", dependencies: ["ModelFiles", "Evaluation", "Passes"],

@@ -4,12 +4,6 @@ public import Models
 public import Passes
 internal import TensorCore
 
-#if canImport(Glibc)
-  internal import Glibc
-#else
-  internal import Darwin
-#endif
-
 /// Writes a model in another container or format, nothing evaluated.
 public struct Conversion: Sendable {
   /// The container.
@@ -52,11 +46,11 @@ public struct Conversion: Sendable {
       try OutputPlace.check(file: path, inputs: inputs, force: force)
     }
     let nonfinite =
-      allowNonfinite ? try checkpoint.nonfiniteTensors(allowed: true, observer: observer) : []
+      allowNonfinite ? try checkpoint.nonfiniteTensors(observer: observer) : []
     let converted = try transformed(checkpoint, keeping: nonfinite)
     let layout = try ContainerOutput.layout(of: converted, in: container)
     if packed == nil { try Conversion.requireSpace(layout.size, at: path) }
-    if !allowNonfinite { _ = try checkpoint.nonfiniteTensors(allowed: false, observer: observer) }
+    if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
     for note in layout.notes + converted.notes { observer(.note(note)) }
     if let packed { return [(path, try pack(layout, to: path, level: packed, checkpoint, observer))] }
     guard makesFolder else { return [(path, try write(layout, to: path, observer))] }
@@ -65,7 +59,7 @@ public struct Conversion: Sendable {
 
   private func transformed(_ checkpoint: Checkpoint, keeping names: Set<String>) throws -> Checkpoint {
     func applied(_ pass: any Pass, to checkpoint: Checkpoint) throws -> Checkpoint {
-      do { return try pass.apply(try pass.plan(for: checkpoint).keeping(names), to: checkpoint) } catch let
+      do { return try pass.apply(try pass.plan(for: checkpoint).sparing(names), to: checkpoint) } catch let
         error
         as PassError
       {
@@ -86,8 +80,7 @@ public struct Conversion: Sendable {
   /// An empty folder may be filled; one of an earlier conversion replaced, with `force`; any other is left alone.
   private func checkReplaceable(_ path: String) throws {
     guard let contents = try OutputPlace.contents(of: path), !contents.isEmpty else { return }
-    let ours = Set(["model.safetensors", "config.json", "1_Pooling"] + Conversion.carried.map(\.rawValue))
-    if let foreign = contents.first(where: { !ours.contains($0) }) {
+    if let foreign = contents.first(where: { $0 != "model.safetensors" && !Companions.names.contains($0) }) {
       throw JobError(
         .usage,
         "\(path): the folder holds other things than an earlier conversion ('\(foreign)'); "
@@ -96,12 +89,6 @@ public struct Conversion: Sendable {
     guard !force else { return }
     throw JobError(.usage, "\(path): exists; choose another place with -o, or replace it with --force")
   }
-
-  /// The tokenizer files that go with a folder of safetensors, under their usual names.
-  private static let carried: [TokenizerFile.Kind] = [
-    .json, .sentencePiece, .wordPiece, .llama2c, .configuration, .specialTokens, .sentenceTransformers,
-    .pooling,
-  ]
 
   private func pack(
     _ layout: ContainerLayout, to path: String, level: Int, _ checkpoint: Checkpoint,
@@ -148,17 +135,7 @@ public struct Conversion: Sendable {
     var written = [
       (name: "model.safetensors", bytes: try write(layout, to: folder + "/model.safetensors", observer))
     ]
-    let configuration = checkpoint.configuration.text(sortedKeys: false, indent: 2) + "\n"
-    try AtomicFile.write(configuration, to: folder + "/config.json")
-    written.append(("config.json", configuration.utf8.count))
-    for file in checkpoint.source.tokenizerFiles where Conversion.carried.contains(file.kind) {
-      let contents = file.contents
-      if file.kind == .pooling { _ = mkdir(folder + "/1_Pooling", 0o777) }
-      try withExtendedLifetime(contents) {
-        try AtomicFile.write(Array(contents.buffer), to: "\(folder)/\(file.kind.rawValue)")
-      }
-      written.append((file.kind.rawValue, contents.count))
-    }
+    written += try Companions.write(of: checkpoint, into: folder)
     if checkpoint.source.tokenizerFiles.isEmpty, checkpoint.tokenizer != nil {
       observer(
         .note("the tokenizer lives inside the GGUF; the folder has none, take it from the original model"))

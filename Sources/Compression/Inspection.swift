@@ -1,5 +1,6 @@
 public import ModelFiles
 public import Models
+internal import Reporting
 internal import TensorCore
 
 /// What is in a model file, for people and for scripts.
@@ -36,7 +37,7 @@ public struct Inspection: Sendable {
     let tensors = checkpoint.tensors.map { tensor in
       JSONValue.object(
         JSONObject([
-          ("name", .string(tensor.name)), ("role", .string(checkpoint.role(of: tensor.name).rawValue)),
+          ("name", .string(tensor.name)), ("role", .string(checkpoint.role(of: tensor).rawValue)),
           ("shape", .array(tensor.shape.map { .integer($0) })), ("format", .string(tensor.format.rawValue)),
           ("bytes", .integer(tensor.bytes.count)),
         ]))
@@ -78,7 +79,7 @@ public struct Inspection: Sendable {
       "container     \(checkpoint.source.container.rawValue)\(checkpoint.source.manifest == nil ? "" : ", packed artifact"), "
         + "\(checkpoint.source.files.count) file\(checkpoint.source.files.count == 1 ? "" : "s")",
       "parameters    \(parameters)",
-      "tensor bytes  \(bytes) (\(Inspection.fixed(Double(bytes * 8) / Double(max(1, parameters)), 3)) bits per weight)",
+      "tensor bytes  \(bytes) (\(NumberFormat.fixed(Double(bytes * 8) / Double(max(1, parameters)), 3)) bits per weight)",
       "output        \(checkpoint.isTied ? "tied to the token embedding" : "a matrix of its own, or none")",
       "tokenizer     \(describeTokenizer())",
     ]
@@ -112,8 +113,8 @@ public struct Inspection: Sendable {
   private func tensorRows() -> [String] {
     let rows = checkpoint.tensors.map { tensor in
       (
-        tensor.name, tensor.shape.map(String.init).joined(separator: " x "), tensor.format.rawValue,
-        String(tensor.bytes.count), checkpoint.role(of: tensor.name).rawValue
+        OneLine.text(tensor.name), tensor.shape.map(String.init).joined(separator: " x "),
+        tensor.format.rawValue, String(tensor.bytes.count), checkpoint.role(of: tensor).rawValue
       )
     }
     let name = rows.map { $0.0.count }.max() ?? 0
@@ -127,13 +128,5 @@ public struct Inspection: Sendable {
 
   private static func pad(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(0, width - text.count))
-  }
-
-  private static func fixed(_ value: Double, _ digits: Int) -> String {
-    var scale = 1.0
-    for _ in 0..<digits { scale *= 10 }
-    let whole = Int((value * scale).rounded())
-    let fraction = String(whole % Int(scale))
-    return "\(whole / Int(scale))." + String(repeating: "0", count: digits - fraction.count) + fraction
   }
 }

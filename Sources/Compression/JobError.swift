@@ -24,13 +24,13 @@ public struct JobError: Error, Equatable, CustomStringConvertible {
 
   /// The kind.
   public var kind: Kind
-  /// What, where, what to do: one line.
+  /// What, where, what to do: one line, whatever names a file contains.
   public var description: String
 
   /// A failure.
   public init(_ kind: Kind, _ description: String) {
     self.kind = kind
-    self.description = description
+    self.description = OneLine.text(description)
   }
 
   /// Any error of this package as a job error; nil for errors from elsewhere.

@@ -19,6 +19,8 @@ struct JobPlan {
   var subject: EvaluationSubject
   /// The file name of artifacts without extension.
   var fileName: String
+  /// The tensors that hold a NaN or infinity and were let through.
+  var damaged: Set<String>
 
   /// Opens and checks everything.
   ///
@@ -31,20 +33,17 @@ struct JobPlan {
     stages = [BaselinePass()] + recipe.stages
     fileName = JobPlan.fileName(checkpoint.name)
     plans = []
-    let nonfinite =
-      allowNonfinite ? try checkpoint.nonfiniteTensors(allowed: true, observer: observer) : []
+    damaged = allowNonfinite ? try checkpoint.nonfiniteTensors(observer: observer) : []
     var current = checkpoint
     for stage in stages {
-      let plan = try JobPlan.located(checkpoint.source.path) { try stage.plan(for: current) }.keeping(
-        nonfinite)
+      let plan = try JobPlan.located(checkpoint.source.path) { try stage.plan(for: current) }.sparing(damaged)
       current = try stage.apply(plan, to: current)
       // A layout is made from formats and shapes alone: what the container cannot hold shows here, not an hour later.
       _ = try ContainerOutput.layout(of: current, in: recipe.container)
       plans.append(plan)
     }
-    subject = try EvaluationSubject(checkpoint: checkpoint, plan: recipe.evaluation)
-    // The only check that reads the weights comes last.
-    if !allowNonfinite { _ = try checkpoint.nonfiniteTensors(allowed: false, observer: observer) }
+    subject = try EvaluationSubject(checkpoint: checkpoint, plan: recipe.evaluation, seed: recipe.seed)
+    if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
   }
 
   /// The most bytes that the artifacts of all stages can take, about.
@@ -70,12 +69,12 @@ struct JobPlan {
 /// What the stages of a job are evaluated on.
 enum EvaluationSubject {
   case language(EvaluationChunks)
-  case encoder(EncoderText, context: Int)
+  case encoder(EncoderText, context: Int, bootstrap: Bootstrap)
   /// Not at all, and why.
   case none(reason: String)
 
   /// The evaluation text read, tokenized and cut as `plan` says.
-  init(checkpoint: Checkpoint, plan: EvaluationPlan) throws {
+  init(checkpoint: Checkpoint, plan: EvaluationPlan, seed: Int) throws {
     guard let architecture = checkpoint.architecture else {
       self = .none(reason: "the architecture is unknown, so the model cannot be run")
       return
@@ -88,7 +87,8 @@ enum EvaluationSubject {
       let text =
         try plan.text.map { try EncoderText(path: $0) }
         ?? EncoderText(name: EvaluationSubject.defaultName, bytes: EvaluationSubject.defaultText, limit: 256)
-      self = .encoder(text, context: architecture.contextLength)
+      self = .encoder(
+        text, context: architecture.contextLength, bootstrap: Bootstrap(seed: UInt64(clamping: seed)))
     } else {
       let text =
         try plan.text.map { try EvaluationText(path: $0) }

@@ -25,14 +25,16 @@ public struct LatencyProbe: Sendable {
     -> LatencyMetrics?
   {
     let isReset = MemoryUse.resetPeak()
-    var first: RunnableModel?
+    var first: (model: RunnableModel, vocabulary: Int)?
     let seconds = try latency.timeToFirstToken { first = try openAndPredict(path, tokenizer: tokenizer) }
-    guard let model = first else { return nil }
+    guard let first else { return nil }
     var metrics: LatencyMetrics
-    switch model {
+    switch first.model {
     case .language(let model): metrics = latency.measure(model)
     case .encoder(let model):
-      let batch = (0..<8).map { row in (0..<min(64, model.contextLength)).map { 5 + ($0 + row) % 64 } }
+      let batch = (0..<8).map { row in
+        (0..<min(64, model.contextLength)).map { (5 + ($0 + row) % 64) % first.vocabulary }
+      }
       metrics = latency.measure(model, sequences: batch)
     case .none: return nil
     }
@@ -43,7 +45,9 @@ public struct LatencyProbe: Sendable {
   }
 
   /// What an edge host does first: open the artifact, build the model, predict one token (or embed one sentence).
-  private static func openAndPredict(_ path: String, tokenizer: String?) throws -> RunnableModel {
+  private static func openAndPredict(
+    _ path: String, tokenizer: String?
+  ) throws -> (model: RunnableModel, vocabulary: Int) {
     let checkpoint = try Checkpoint.load(try ModelFiles.open(path, tokenizer: tokenizer))
     let model = try checkpoint.makeModel()
     switch model {
@@ -53,6 +57,6 @@ public struct LatencyProbe: Sendable {
     case .encoder(let encoder): _ = encoder.embed([[0]])
     case .none: break
     }
-    return model
+    return (model, max(1, checkpoint.architecture?.vocabularySize ?? 1))
   }
 }

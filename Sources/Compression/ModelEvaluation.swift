@@ -18,9 +18,18 @@ public struct ModelEvaluation: Sendable {
     _ checkpoint: Checkpoint, baseline: Checkpoint?, plan: EvaluationPlan,
     observer: @escaping JobObserver = { _ in }
   ) throws -> ModelEvaluation {
-    let subject = try EvaluationSubject(checkpoint: checkpoint, plan: plan)
+    let subject = try EvaluationSubject(checkpoint: checkpoint, plan: plan, seed: 0)
     if case .none(let reason) = subject {
       throw JobError(.badInput, "\(checkpoint.source.path): cannot be evaluated: \(reason)")
+    }
+    if let mine = checkpoint.architecture, let other = baseline?.architecture {
+      guard mine.isEncoder == other.isEncoder, mine.vocabularySize == other.vocabularySize else {
+        throw JobError(
+          .badInput,
+          "\(baseline?.source.path ?? ""): cannot be the baseline: the model has \(mine.vocabularySize) tokens, "
+            + "the baseline \(other.vocabularySize)"
+            + (mine.isEncoder == other.isEncoder ? "" : " and is of another kind"))
+      }
     }
     let metrics = try subject.evaluate(
       try checkpoint.makeModel(), baseline: try baseline?.makeModel(), tokenizer: checkpoint.tokenizer,

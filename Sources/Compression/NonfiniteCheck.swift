@@ -5,40 +5,44 @@ internal import TensorCore
 internal import WeightCodecs
 
 extension Checkpoint {
-  /// The tensors with weights that are NaN or infinite: no block format can hold those.
-  ///
-  /// - Throws: ``JobError`` naming the first one, unless they are allowed.
-  func nonfiniteTensors(allowed: Bool, observer: JobObserver) throws -> Set<String> {
+  /// Refuses weights that are NaN or infinite, naming the first one.
+  func refuseNonfinite(observer: JobObserver) throws {
+    try scan(observer) { tensor, place in
+      throw JobError(
+        .badInput,
+        "\(source.path): tensor '\(tensor.name)' has a NaN or infinity at row \(place.row), "
+          + "column \(place.column); the checkpoint is damaged (--allow-nonfinite takes it as it is)")
+    }
+  }
+
+  /// The names of tensors that hold a NaN or infinity.
+  func nonfiniteTensors(observer: JobObserver) throws -> Set<String> {
     var names: Set<String> = []
+    try scan(observer) { tensor, _ in names.insert(tensor.name) }
+    return names
+  }
+
+  private func scan(
+    _ observer: JobObserver, _ found: (StoredTensor, (row: Int, column: Int)) throws -> Void
+  ) throws {
     for (index, tensor) in tensors.enumerated() where tensor.format.isWeight {
       observer(.progress(step: "check weights", fraction: Double(index) / Double(tensors.count)))
       let bytes = try tensor.bytes.load()
       let place = try TensorCoding.firstNonFinite(
         bytes, format: tensor.format, rows: tensor.rowCount, columns: tensor.rowLength)
-      guard let place else { continue }
-      guard allowed else {
-        throw JobError(
-          .badInput,
-          "\(source.path): tensor '\(tensor.name)' has a NaN or infinity at row \(place.row), "
-            + "column \(place.column); the checkpoint is damaged (--allow-nonfinite takes it as it is)")
-      }
-      names.insert(tensor.name)
+      if let place { try found(tensor, place) }
     }
-    return names
   }
 }
 
 extension PassPlan {
-  /// The plan with the tensors called `names` in the format that they have.
-  func keeping(_ names: Set<String>) -> PassPlan {
-    var plan = self
-    for index in plan.entries.indices where names.contains(plan.entries[index].name) {
-      guard plan.entries[index].to.isQuantized, plan.entries[index].to != plan.entries[index].from else {
-        continue
-      }
-      plan.entries[index].to = plan.entries[index].from
-      plan.entries[index].note = "has NaN or infinite weights: kept"
+  /// The plan with the tensors of these names left in their formats: no block format has a code for NaN.
+  func sparing(_ names: Set<String>) -> PassPlan {
+    var result = self
+    for (place, entry) in entries.enumerated() where names.contains(entry.name) && entry.to.isQuantized {
+      result.entries[place].to = entry.from
+      result.entries[place].note = "holds a NaN or infinity; left as it is"
     }
-    return plan
+    return result
   }
 }

@@ -27,13 +27,14 @@ extension EvaluationSubject {
       if case .language(let baseline)? = baseline { reference = baseline }
       return .language(
         try LanguageEvaluation.run(model, baseline: reference, chunks: chunks, progress: progress))
-    case (.encoder(let text, _), .encoder(let model)):
+    case (.encoder(let text, _, let bootstrap), .encoder(let model)):
       guard let tokenizer else { return .none(reason: "there is no tokenizer") }
       var reference: (any EncoderModel)?
       if case .encoder(let baseline)? = baseline { reference = baseline }
       return .encoder(
         try EncoderEvaluation.run(
-          model, baseline: reference, tokenizer: tokenizer, text: text, progress: progress))
+          model, baseline: reference, tokenizer: tokenizer, text: text, bootstrap: bootstrap,
+          progress: progress))
     default: return .none(reason: "the artifact is of another kind than the source")
     }
   }
@@ -44,9 +45,8 @@ extension EvaluationSubject {
   func report(_ metrics: StageMetrics) -> EvaluationReport {
     switch (metrics, self) {
     case (.language(let metrics), .language(let chunks)): .language(metrics, method: LanguageMethod(chunks))
-    case (.encoder(let metrics), .encoder(let text, let context)):
-      .encoder(
-        metrics, method: EncoderMethod(text, context: context, bootstrap: Bootstrap()))
+    case (.encoder(let metrics), .encoder(let text, let context, let bootstrap)):
+      .encoder(metrics, method: EncoderMethod(text, context: context, bootstrap: bootstrap))
     case (.none(let reason), _): .none(reason: reason)
     default: .none(reason: "not evaluated")
     }

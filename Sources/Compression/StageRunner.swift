@@ -45,19 +45,35 @@ struct StageRunner {
 
   private static func folderName(index: Int, label: String) -> String { "\(index)-\(label)" }
 
+  /// A GGUF is one file and bears the model's name; a Hugging Face folder's weights have one name only.
+  private func artifactName() -> String {
+    switch job.recipe.container {
+    case .gguf: "\(plan.fileName).gguf.zst"
+    case .safetensors: "model.safetensors.zst"
+    }
+  }
+
   private func runStage(
     index: Int, pass: any Pass, passPlan: PassPlan, input: Checkpoint, baseline: Baseline?
   ) throws -> (StageReport, Checkpoint, RunnableModel) {
     let transformed = try pass.apply(passPlan, to: input)
     let name = StageRunner.folderName(index: index, label: pass.label)
-    let file = "\(plan.fileName).\(job.recipe.container.rawValue).zst"
-    let path = try folder.makeFolder(name) + "/" + file
-    let summary = try pack(transformed, stage: index, to: path)
+    let file = artifactName()
+    let place = try folder.makeFolder(name)
+    let path = place + "/" + file
+    var summary = try pack(transformed, stage: index, to: path)
+    if job.recipe.container == .safetensors {
+      _ = try Companions.write(of: transformed, into: place)
+      if transformed.source.tokenizerFiles.isEmpty, transformed.tokenizer != nil {
+        summary.notes.append(
+          "the source carries its tokenizer inside; take tokenizer files from the original model")
+      }
+    }
 
-    let source = try ModelFiles.open(path, tokenizer: nil)
-    let shipped = try readBack(source)
+    // From here on nothing but the files is used: what an edge host would open.
+    let shipped = try Checkpoint.load(try ModelFiles.open(path))
     let model = try shipped.makeModel()
-    let metrics = try evaluate(model, baseline: baseline?.model, tokenizer: shipped.tokenizer)
+    let metrics = try evaluate(model, of: shipped, baseline: baseline?.model)
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
 
@@ -89,7 +105,8 @@ struct StageRunner {
   private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String) throws -> Packed {
     let layout = try ContainerOutput.layout(of: checkpoint, in: job.recipe.container)
     let observer = observer
-    let recipe = JSONValue.object(JSONObject([("recipe", job.recipe.json), ("stage", .integer(stage))]))
+    let recipe = JSONValue.object(
+      JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))]))
     let summary = try ArtifactFile.write(
       layout, to: path, level: job.recipe.level ?? ArtifactFile.defaultLevel, recipe: recipe,
       source: context.source,
@@ -106,31 +123,21 @@ struct StageRunner {
       notes: layout.notes)
   }
 
-  /// The artifact as an edge host would open it. A safetensors artifact carries neither configuration nor tokenizer, as
-  /// no safetensors file does: they stay the source's.
-  private func readBack(_ source: ModelSource) throws -> Checkpoint {
-    guard job.recipe.container == .safetensors else { return try Checkpoint.load(source) }
-    var source = source
-    source.configuration = plan.checkpoint.configuration
-    source.tokenizerFiles = plan.checkpoint.source.tokenizerFiles
-    return try Checkpoint.load(source)
-  }
-
-  /// Who lets NaN pass in weights gets it in logits: then there are no figures, but artifacts and reports.
+  /// Damaged weights that the user let through give no figures; they stop nothing.
   private func evaluate(
-    _ model: RunnableModel, baseline: RunnableModel?, tokenizer: (any Tokenizer)?
+    _ model: RunnableModel, of checkpoint: Checkpoint, baseline: RunnableModel?
   ) throws -> StageMetrics {
     do {
-      return try plan.subject.evaluate(model, baseline: baseline, tokenizer: tokenizer, observer: observer)
-    } catch let error as EvaluationError where error.reason == .nonFinite && job.allowNonfinite {
-      return .none(reason: error.message)
+      return try plan.subject.evaluate(
+        model, baseline: baseline, tokenizer: checkpoint.tokenizer, observer: observer)
+    } catch let error as EvaluationError where error.reason == .nonFinite && !plan.damaged.isEmpty {
+      return .none(reason: "\(error.message); the weights hold NaN or infinity")
     }
   }
 
   private func measureLatency(_ path: String, metrics: StageMetrics) throws -> LatencyMetrics? {
     if case .none = metrics { return nil }
-    // A plain safetensors file cannot be run without the files beside it.
-    guard job.recipe.evaluation.latency, job.recipe.container == .gguf else { return nil }
+    guard job.recipe.evaluation.latency else { return nil }
     observer(.progress(step: "latency", fraction: 0))
     guard let latency = try job.probe.measure(path) else { return nil }
     observer(.done(step: "latency", remark: StageRunner.remark(latency)))
@@ -163,7 +170,7 @@ struct StageRunner {
       }
       reports.append(
         TensorReport(
-          name: tensor.name, role: shipped.role(of: tensor.name).rawValue, shape: tensor.shape,
+          name: tensor.name, role: shipped.role(of: tensor).rawValue, shape: tensor.shape,
           format: tensor.format.rawValue, bytes: tensor.bytes.count, relativeSquaredError: error,
           note: notes[tensor.name] ?? nil))
     }
@@ -192,7 +199,7 @@ struct StageRunner {
   private static func remark(_ metrics: StageMetrics) -> String {
     switch metrics {
     case .language(let metrics):
-      "perplexity \(NumberFormat.estimate(metrics.perplexity))"
+      "perplexity \(NumberFormat.estimate(metrics.perplexity, atLeast: 4))"
         + (metrics.divergence.map { ", KL divergence \(NumberFormat.estimate($0.mean))" } ?? "")
     case .encoder(let metrics):
       [

@@ -13,7 +13,7 @@ public enum FileHash {
   }
 
   /// The hash of `region`.
-  public static func sha256(of region: ByteRegion) -> String { sha256(of: region.buffer) }
+  public static func sha256(of region: ByteRegion) -> String { region.withBytes { sha256(of: $0) } }
 
   /// The hash of `bytes`.
   public static func sha256(of bytes: UnsafeRawBufferPointer) -> String {

@@ -44,13 +44,21 @@ public struct ModelFileError: Error, CustomStringConvertible, Equatable {
   /// Advice for a file that ends early.
   package static let downloadAgain = "the file is incomplete or damaged: copy or download it again"
 
-  /// One line, whatever names a file contains: control characters are replaced and very long texts cut.
-  public var description: String {
-    let text = "\(path): \(message)" + (advice.map { "; \($0)" } ?? "")
+  /// One line, whatever names a file contains.
+  public var description: String { OneLine.text("\(path): \(message)" + (advice.map { "; \($0)" } ?? "")) }
+}
+
+/// Texts that hold names from files, made fit to be shown.
+public enum OneLine {
+  private static let limit = 2000
+
+  /// `text` as one line: control characters, line ends and invisible marks are replaced, and very long texts cut.
+  public static func text(_ text: String) -> String {
+    let scalars = text.unicodeScalars
+    let head = scalars.prefix(limit)
     let line = String(
-      String.UnicodeScalarView(
-        text.unicodeScalars.prefix(2000).map { $0.properties.generalCategory.isOneLine ? $0 : "\u{FFFD}" }))
-    return text.unicodeScalars.count > 2000 ? line + "…" : line
+      String.UnicodeScalarView(head.map { $0.properties.generalCategory.isOneLine ? $0 : "\u{FFFD}" }))
+    return head.endIndex == scalars.endIndex ? line : line + "…"
   }
 }
 

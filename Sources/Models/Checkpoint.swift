@@ -58,6 +58,12 @@ public struct Checkpoint: Sendable {
     return Checkpoint.guessedRole(of: tensor)
   }
 
+  /// The role of one of the tensors, without looking for it by name.
+  public func role(of tensor: StoredTensor) -> TensorRole {
+    guard let architecture else { return Checkpoint.guessedRole(of: tensor) }
+    return architecture.role(of: tensor.name) ?? .other
+  }
+
   /// The tensors whose weights are stored in quantized blocks already.
   public var quantizedTensorNames: [String] { tensors.filter(\.format.isQuantized).map(\.name) }
 

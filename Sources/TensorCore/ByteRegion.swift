@@ -48,7 +48,18 @@ public final class ByteRegion: @unchecked Sendable {
 
   deinit { allocation?.deallocate() }
 
-  /// The bytes as a buffer; valid while the region lives.
+  /// Calls `body` with the bytes, which stay valid until it returns.
+  public func withBytes<Result, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    defer { withExtendedLifetime(self) {} }
+    return try body(buffer)
+  }
+
+  /// A copy of the bytes.
+  public var array: [UInt8] { withBytes { Array($0) } }
+
+  /// The bytes as a buffer; valid while the region lives, which the caller sees to (see ``withBytes(_:)``).
   public var buffer: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
 
   /// The bytes at `range`, sharing this region's memory.

@@ -13,23 +13,42 @@ public enum Parallel {
   /// The number of threads to use; the machine's processors unless told otherwise.
   public static var threadCount: Int {
     get { storage.withLock { $0 } }
-    set { storage.withLock { $0 = max(1, newValue) } }
+    set { storage.withLock { $0 = min(max(1, newValue), mostThreads) } }
   }
+
+  /// More threads than this are never used: OpenBLAS has buffers for that many callers at once.
+  private static let mostThreads = 128
 
   private static let storage = Locked(availableProcessors())
 
   /// Calls `body` once for each index below `count`, on up to ``threadCount`` threads, and waits.
+  ///
+  /// A loop inside the body of another runs on that body's thread alone: it never waits for threads that are all waiting.
   public static func forEach(_ count: Int, _ body: @Sendable (Int) -> Void) {
     let threads = min(threadCount, count)
-    guard threads > 1 else {
+    guard threads > 1, !isInside else {
       for index in 0..<count { body(index) }
       return
     }
     let next = Counter()
     DispatchQueue.concurrentPerform(iterations: threads) { _ in
+      isInside = true
       while let index = next.take(below: count) { body(index) }
+      isInside = false
     }
   }
+
+  /// Whether the calling thread runs a loop's body.
+  private static var isInside: Bool {
+    get { pthread_getspecific(insideKey) != nil }
+    set { pthread_setspecific(insideKey, newValue ? UnsafeRawPointer(bitPattern: 1) : nil) }
+  }
+
+  private static let insideKey = {
+    var key = pthread_key_t()
+    pthread_key_create(&key, nil)
+    return key
+  }()
 
   /// Like ``forEach(_:_:)`` for a body that can fail: the error of the lowest failing index is thrown.
   public static func forEachThrowing(_ count: Int, _ body: @Sendable (Int) throws -> Void) throws {
@@ -44,7 +63,7 @@ public enum Parallel {
 
   private static func availableProcessors() -> Int {
     let online = sysconf(Int32(_SC_NPROCESSORS_ONLN))
-    return max(1, online)
+    return min(max(1, online), mostThreads)
   }
 }
 

@@ -34,7 +34,8 @@ struct RunCommand: ParsableCommand {
   @Option(name: [.short, .long], help: "The run's folder (default: Reports/<model>-<recipe>).")
   var output: String?
 
-  @Option(help: "What artifacts decode to: gguf or safetensors.")
+  @Option(
+    help: "What artifacts decode to: gguf, or safetensors (which has no block formats: float stages only).")
   var format: OutputContainer?
 
   @Option(
@@ -61,7 +62,7 @@ struct RunCommand: ParsableCommand {
   @Option(help: "The zstd level of the artifacts, 1 to 22.")
   var level: Int?
 
-  @Option(help: "The seed of everything random (default: 0).")
+  @Option(help: "The seed of everything random: today the bootstrap of encoder scores (default: 0).")
   var seed: Int?
 
   func validate() throws {

@@ -12,8 +12,7 @@ enum TextFile {
     guard file.region.count <= limit else {
       throw JobError(.badInput, "\(path): \(file.region.count) bytes are too many for a recipe")
     }
-    let text = withExtendedLifetime(file) { String(validating: file.region.buffer, as: UTF8.self) }
-    guard let text else {
+    guard let text = file.region.withBytes({ String(validating: $0, as: UTF8.self) }) else {
       throw JobError(.badInput, "\(path): no UTF-8 text; a recipe is a YAML file")
     }
     return text

@@ -46,7 +46,7 @@ struct RecipeTests {
   @Test(
     "what is wrong is named, with its line",
     arguments: [
-      ("", "r.yaml: the recipe is empty; it needs at least 'stages'"),
+      ("", "r.yaml: the recipe is empty; name at least one pass under 'stages'"),
       ("stages: [", "r.yaml: no valid YAML: "),
       (
         "stages: []\ncolour: blue\n",

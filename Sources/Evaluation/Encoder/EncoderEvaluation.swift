@@ -26,6 +26,12 @@ public enum EncoderEvaluation {
     }
     let limit = min(model.contextLength, baseline?.contextLength ?? .max)
     let sequences = text.sentences.map { tokenizer.encode($0, addSpecial: true) }
+    if let empty = sequences.firstIndex(where: \.isEmpty) {
+      throw EvaluationError(
+        .badText, text.name,
+        "sentence \(empty + 1) gives no tokens, and the tokenizer puts none around it: nothing can be embedded"
+      )
+    }
     let cut = sequences.map { truncate($0, to: limit) }
     var embeddings: [[Double]] = []
     var reference: [[Double]] = []

@@ -1,3 +1,4 @@
+import ModelFiles
 import TensorCore
 
 /// What an encoder is evaluated on: sentences, or pairs of sentences that people scored for similarity.
@@ -37,7 +38,7 @@ public struct EncoderText: Sendable {
   public init(path: String, limit: Int? = nil) throws {
     let file = try MappedFile(path: path)
     let name = path.split(separator: "/").last.map(String.init) ?? path
-    try self.init(name: name, bytes: withExtendedLifetime(file) { Array(file.region.buffer) }, limit: limit)
+    try self.init(name: name, bytes: file.region.array, limit: limit)
   }
 
   /// The same from `bytes`. What they are is found by content: a table has at least three columns, and a number in the third
@@ -47,7 +48,7 @@ public struct EncoderText: Sendable {
       throw EvaluationError(.badText, name, "not a text: byte \(bytes.firstIndex(of: 0) ?? 0) is zero")
     }
     self.name = name
-    sha256 = EvaluationText.hash(bytes)
+    sha256 = bytes.withUnsafeBytes { FileHash.sha256(of: $0) }
     sentences = []
     if let table = try EncoderText.table(bytes, name: name) {
       try read(table, limit: limit)

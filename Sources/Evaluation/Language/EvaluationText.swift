@@ -1,4 +1,3 @@
-import Crypto
 import ModelFiles
 import TensorCore
 
@@ -21,7 +20,7 @@ public struct EvaluationText: Sendable {
   public init(path: String) throws {
     let file = try MappedFile(path: path)
     let name = path.split(separator: "/").last.map(String.init) ?? path
-    try self.init(name: name, bytes: withExtendedLifetime(file) { Array(file.region.buffer) })
+    try self.init(name: name, bytes: file.region.array)
   }
 
   /// The text `bytes`. When every non-empty line is a JSON object with a string `text`, each line is a document.
@@ -34,7 +33,7 @@ public struct EvaluationText: Sendable {
     }
     self.name = name
     self.byteCount = bytes.count
-    self.sha256 = EvaluationText.hash(bytes)
+    self.sha256 = bytes.withUnsafeBytes { FileHash.sha256(of: $0) }
     if bytes.first(where: { !EvaluationText.isSpace($0) }) == UInt8(ascii: "{"),
       let lines = try EvaluationText.jsonLines(bytes, name: name)
     {
@@ -44,14 +43,6 @@ public struct EvaluationText: Sendable {
       documents = [bytes]
       isDocuments = false
     }
-  }
-
-  /// SHA-256 of `bytes` in lower-case hexadecimal.
-  public static func hash(_ bytes: [UInt8]) -> String {
-    SHA256.hash(data: bytes).map { byte in
-      let digits = String(byte, radix: 16)
-      return byte < 16 ? "0" + digits : digits
-    }.joined()
   }
 
   private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }

@@ -1,3 +1,9 @@
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
 /// What a language model reached on a text, and how far it is from a baseline on the same tokens.
 ///
 /// Standard errors are over chunks (see ``Estimate/init(blocks:)``).
@@ -49,6 +55,12 @@ public struct Divergence: Sendable, Equatable {
   public var deltaProbability: Estimate
   /// ln(PPL / baseline PPL). Paired: the errors that both share cancel.
   public var logRatio: Estimate
+
+  /// PPL / baseline PPL − 1, from ``logRatio`` by the delta method.
+  public var perplexityChange: Estimate {
+    let ratio = exp(logRatio.value)
+    return Estimate(ratio - 1, standardError: logRatio.standardError.map { $0 * ratio })
+  }
 
   /// A comparison of these parts.
   public init(

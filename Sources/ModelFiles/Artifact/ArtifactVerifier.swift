@@ -1,5 +1,5 @@
 import Crypto
-public import TensorCore
+package import TensorCore
 
 extension ArtifactFile {
   /// A part of an artifact that is not as it was written.

@@ -56,9 +56,9 @@ enum FileSystem {
     defer { closedir(directory) }
     var names: [String] = []
     while let entry = readdir(directory) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-        String(validating: bytes.prefix { $0 != 0 }, as: UTF8.self)
-      }
+      // The entry is as long as its name, not as long as its type says: copying the field would read behind it.
+      let text = UnsafeRawPointer(entry) + (MemoryLayout<dirent>.offset(of: \.d_name) ?? 0)
+      let name = String(validatingCString: text.assumingMemoryBound(to: CChar.self))
       guard let name, !name.hasPrefix("."), isFile(join(folder, name)) else { continue }
       names.append(name)
     }

@@ -31,7 +31,7 @@ struct ModelFolder {
     var kinds: [String: [String]] = [:]
     for name in names where !ModelFolder.excluded.contains(name) {
       guard let file = try? MappedFile(path: FileSystem.join(path, name)),
-        let reader = ModelReader.recognizing(file.region.buffer)
+        let reader = file.region.withBytes({ ModelReader.recognizing($0) })
       else { continue }
       kinds[reader.name, default: []].append(name)
     }
@@ -101,7 +101,9 @@ struct ModelFolder {
       return nil
     }
     do {
-      let value = try JSONValue(parsing: file.region.buffer, allowsNonFinite: true)
+      let value = try file.region.withBytes { bytes throws(JSONError) in
+        try JSONValue(parsing: bytes, allowsNonFinite: true)
+      }
       guard case .object = value else {
         throw ModelFileError(.badStructure, path: file.path, "is no JSON object")
       }
@@ -124,7 +126,7 @@ struct ModelFolder {
     }
     let other = names.lazy.compactMap { name -> String? in
       guard let file = try? MappedFile(path: FileSystem.join(path, name)) else { return nil }
-      return FileDescription.foreignModel(file.region.buffer).map { "\(name) is \($0)" }
+      return file.region.withBytes { FileDescription.foreignModel($0) }.map { "\(name) is \($0)" }
     }.first
     return ModelFileError(
       .notAModel, path: path,

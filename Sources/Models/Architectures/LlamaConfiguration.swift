@@ -65,15 +65,22 @@ package struct LlamaConfiguration: Sendable {
     try check(configuration)
   }
 
+  /// No head is longer; it bounds the tables of the rotary embedding before any tensor was looked at.
+  private static let headLengthLimit = 1 << 14
+
   private static func headLength(
     _ reader: ConfigurationReader, variant: LlamaVariant, width: Int, heads: Int
   ) throws -> Int {
-    if let length = try reader.size("head_dim", limit: 1 << 14) { return length }
+    if let length = try reader.size("head_dim", limit: headLengthLimit) { return length }
     if variant == .qwen3 { return 128 }
     guard width % heads == 0 else {
       throw ModelError(
         .badConfiguration, "",
         "hidden_size \(width) does not divide into \(heads) heads, and there is no 'head_dim'")
+    }
+    guard width / heads <= headLengthLimit else {
+      throw ModelError(
+        .badConfiguration, "", "\(heads) heads of hidden_size \(width) are longer than \(headLengthLimit)")
     }
     return width / heads
   }

@@ -59,7 +59,7 @@ extension Checkpoint {
 
   private func storable(_ tensor: StoredTensor) -> StoredTensor {
     guard tensor.format.isFloat else { return tensor }
-    let role = role(of: tensor.name)
+    let role = role(of: tensor)
     let isSmall = tensor.shape.count < 2 || role == .positionEmbedding || role == .typeEmbedding
     if isSmall || tensor.format == .f64 { return tensor.convertedToFloat32() }
     if tensor.format == .f8_e4m3 || tensor.format == .f8_e5m2 { return tensor.convertedToBFloat16() }

@@ -24,7 +24,7 @@ extension Checkpoint {
         "tensor '\(tensor.name)' is stored as \(tensor.format.rawValue), which safetensors does not have; write GGUF instead"
       )
     }
-    var files = source.tokenizerFiles.map { ($0.kind.rawValue, Array($0.contents.buffer)) }
+    var files = source.tokenizerFiles.map { ($0.kind.rawValue, $0.contents.array) }
     if let generation = source.generation {
       files.append(("generation_config.json", Array((generation.text(indent: 2) + "\n").utf8)))
     }

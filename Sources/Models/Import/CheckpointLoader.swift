@@ -155,13 +155,16 @@ struct CheckpointLoader {
     var originals: [String: String] = [:]
     var left: [String: [String]] = [:]
     let tables = Set(architecture.ggufTables.map(\.name))
+    let shapes = source.container == .gguf ? CheckpointLoader.shapes(architecture) : [:]
     for var tensor in source.tensors {
       let original = tensor.name
       if source.container == .gguf {
         if tables.contains(original) { continue }
         guard let name = architecture.canonicalName(ofGGUF: original) else { throw stray(original, tensor) }
         tensor.name = name
-        if let order = architecture.ggufRowOrder(of: name), order.count == rows(of: tensor) {
+        // Shapes are checked later with their own message; an order is as long as the configuration says, whatever the file holds.
+        if shapes[name] == tensor.shape, let order = architecture.ggufRowOrder(of: name) {
+          if tensor.shape.count == 1, tensor.format.isQuantized { tensor = tensor.convertedToFloat32() }
           tensor = tensor.gatheringRows(CheckpointLoader.inverse(order))
         }
       } else {
@@ -185,8 +188,12 @@ struct CheckpointLoader {
     return result
   }
 
-  /// A vector's elements count as rows.
-  private func rows(of tensor: StoredTensor) -> Int { tensor.shape.first ?? 1 }
+  /// The shape of every tensor that the architecture knows.
+  private static func shapes(_ architecture: any Architecture) -> [String: [Int]] {
+    Dictionary(
+      (architecture.requiredTensors + architecture.optionalTensors).map { ($0.name, $0.shape) },
+      uniquingKeysWith: { first, _ in first })
+  }
 
   private static func inverse(_ order: [Int]) -> [Int] {
     var result = [Int](repeating: 0, count: order.count)
@@ -263,10 +270,7 @@ struct CheckpointLoader {
   ) throws -> [StoredTensor] {
     var found = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0) })
     let required = Set(architecture.requiredTensors.map(\.name))
-    let shapes = Dictionary(
-      uniqueKeysWithValues: (architecture.requiredTensors + architecture.optionalTensors).map {
-        ($0.name, $0.shape)
-      })
+    let shapes = CheckpointLoader.shapes(architecture)
     var result: [StoredTensor] = []
     for name in architecture.tensorOrder {
       guard let tensor = found.removeValue(forKey: name) else {

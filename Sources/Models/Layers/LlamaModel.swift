@@ -76,7 +76,7 @@ package struct LlamaModel: LanguageModel {
   }
 
   package func forward(_ tokens: [Int], cache: KVCache, logits: LogitsRequest) -> Matrix {
-    precondition(cache.count + tokens.count <= cache.capacity, "the cache has no room for these tokens")
+    cache.reserve(cache.count + tokens.count)
     precondition(tokens.allSatisfy { $0 >= 0 && $0 < embedding.rows }, "a token outside of the vocabulary")
     let firstWanted =
       switch logits {

@@ -19,7 +19,7 @@ public struct BaselinePass: Pass {
   public func plan(for checkpoint: Checkpoint) throws -> PassPlan {
     var entries: [PassPlan.Entry] = []
     for tensor in checkpoint.tensors {
-      let role = checkpoint.role(of: tensor.name)
+      let role = checkpoint.role(of: tensor)
       let (format, note) = treatment(of: tensor)
       entries.append(
         PassPlan.Entry(

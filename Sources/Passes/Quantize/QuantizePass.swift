@@ -85,7 +85,7 @@ public struct QuantizePass: Pass {
   public func plan(for checkpoint: Checkpoint) throws -> PassPlan {
     var entries: [PassPlan.Entry] = []
     for tensor in checkpoint.tensors {
-      let role = checkpoint.role(of: tensor.name)
+      let role = checkpoint.role(of: tensor)
       let (format, note) = treatment(of: tensor, role: role)
       if tensor.format.isQuantized, format != tensor.format, !allowRequantize {
         throw PassError(

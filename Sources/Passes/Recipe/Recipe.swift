@@ -84,6 +84,14 @@ extension Recipe {
     return .object(top)
   }
 
+  /// The part of ``json`` that the artifacts' bytes follow from: how they are evaluated is left out, so artifacts do not
+  /// depend on it.
+  public var transformation: JSONValue {
+    guard case .object(var top) = json else { return .null }
+    top["evaluation"] = nil
+    return .object(top)
+  }
+
   /// The recipe with every default written out, as YAML that ``init(yaml:path:)`` reads back.
   public var yaml: String {
     var lines = ["# The resolved recipe of a run: `compress --recipe recipe.yaml MODEL` repeats it."]

@@ -90,7 +90,7 @@ public struct RecipeMapping {
 }
 
 extension RecipeMapping {
-  /// The top mapping of a YAML text. Aliases and repeated keys are refused by the parser.
+  /// The top mapping of a YAML text. Repeated keys are refused by the parser.
   static func parse(_ text: String, path: String) throws(RecipeError) -> RecipeMapping {
     let node: Node?
     do {
@@ -100,7 +100,9 @@ extension RecipeMapping {
     } catch {
       throw RecipeError(path: path, "no valid YAML")
     }
-    guard let node else { throw RecipeError(path: path, "the recipe is empty; it needs at least 'stages'") }
+    guard let node else {
+      throw RecipeError(path: path, "the recipe is empty; name at least one pass under 'stages'")
+    }
     return try RecipeMapping(node, name: "the recipe", path: path)
   }
 

@@ -97,7 +97,7 @@ public enum MarkdownReport {
   static func qualityRows(_ evaluation: EvaluationReport) -> [[String]] {
     var rows: [[String]] = []
     if let metrics = evaluation.language {
-      rows.append(["perplexity", NumberFormat.estimate(metrics.perplexity)])
+      rows.append(["perplexity", NumberFormat.estimate(metrics.perplexity, atLeast: 4)])
       rows.append(["loss (nats/token)", NumberFormat.estimate(metrics.loss)])
     }
     if let divergence = evaluation.language?.divergence { rows += divergenceRows(divergence) }
@@ -121,7 +121,11 @@ public enum MarkdownReport {
 
   private static func divergenceRows(_ divergence: Divergence) -> [[String]] {
     [
-      ["perplexity of the baseline", NumberFormat.estimate(divergence.baselinePerplexity)],
+      ["perplexity of the baseline", NumberFormat.estimate(divergence.baselinePerplexity, atLeast: 4)],
+      [
+        "change of perplexity",
+        NumberFormat.signedEstimate(divergence.perplexityChange, digits: 3, scale: 100) + " %",
+      ],
       ["ln(PPL / baseline PPL)", NumberFormat.signedEstimate(divergence.logRatio)],
       ["mean KLD (nats)", NumberFormat.estimate(divergence.mean, digits: 3)],
       ["KLD, median", NumberFormat.significant(divergence.median, 3)],

@@ -30,8 +30,10 @@ enum Methodology {
   static func missing(_ stage: StageReport) -> String {
     switch stage.evaluation {
     case .none(let reason): reason
-    case .language(let metrics, _) where metrics.divergence == nil: "there is no baseline to compare with"
-    case .encoder(let metrics, _) where metrics.similarity == nil: "there is no baseline to compare with"
+    case .language(let metrics, _) where metrics.divergence == nil:
+      stage.index == 0 ? "the other stages are compared with it" : "there is no baseline to compare with"
+    case .encoder(let metrics, _) where metrics.similarity == nil:
+      stage.index == 0 ? "the other stages are compared with it" : "there is no baseline to compare with"
     default: stage.latency == nil ? "latency was left out" : "this part was left out"
     }
   }

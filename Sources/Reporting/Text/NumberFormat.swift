@@ -66,23 +66,31 @@ public enum NumberFormat {
   ///
   /// The error is printed with one significant digit, or two when the first is 1, and the value with as many decimals. Without
   /// an error (one block, or exactly zero) the value has `digits` significant digits.
-  public static func estimate(_ estimate: Estimate, digits: Int = 4, scale: Double = 1) -> String {
-    let parts = self.parts(estimate, digits: digits, scale: scale)
+  ///
+  /// - Parameter atLeast: significant digits that the value has in any case, for figures whose paired differences are known
+  ///   far better than they are (perplexity).
+  public static func estimate(
+    _ estimate: Estimate, digits: Int = 4, atLeast: Int = 0, scale: Double = 1
+  ) -> String {
+    let parts = self.parts(estimate, digits: digits, atLeast: atLeast, scale: scale)
     return parts.error.map { "\(parts.value) ± \($0)" } ?? parts.value
   }
 
   /// The same with a sign in front, for changes: "+0.0021 ± 0.0004".
-  public static func signedEstimate(_ estimate: Estimate, digits: Int = 4) -> String {
-    (estimate.value > 0 ? "+" : "") + self.estimate(estimate, digits: digits)
+  public static func signedEstimate(_ estimate: Estimate, digits: Int = 4, scale: Double = 1) -> String {
+    (estimate.value > 0 ? "+" : "") + self.estimate(estimate, digits: digits, scale: scale)
   }
 
   /// The value of ``estimate(_:digits:scale:)`` and its error apart.
-  static func parts(_ estimate: Estimate, digits: Int, scale: Double) -> (value: String, error: String?) {
+  static func parts(
+    _ estimate: Estimate, digits: Int, atLeast: Int = 0, scale: Double
+  ) -> (value: String, error: String?) {
     let value = estimate.value * scale
     guard let error = estimate.standardError.map({ $0 * scale }), error > 0, error.isFinite else {
       return (significant(value, digits), estimate.standardError.map { _ in "0" })
     }
-    let decimals = decimals(ofError: error)
+    let wanted = value == 0 ? 0 : atLeast - 1 - exponent(of: scientific(value, digits: max(1, atLeast)))
+    let decimals = max(decimals(ofError: error), atLeast > 0 ? max(0, min(9, wanted)) : 0)
     return (fixed(value, decimals), fixed(error, decimals))
   }
 

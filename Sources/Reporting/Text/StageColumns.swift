@@ -30,7 +30,10 @@ extension StageColumn {
 
   private static let language: [StageColumn] = [
     StageColumn(head: "perplexity", group: .quality) { stage in
-      stage.language.map { NumberFormat.estimate($0.perplexity) }
+      stage.language.map { NumberFormat.estimate($0.perplexity, atLeast: 4) }
+    },
+    StageColumn(head: "change %", group: .quality) { stage in
+      stage.divergence.map { NumberFormat.signedEstimate($0.perplexityChange, digits: 3, scale: 100) }
     },
     StageColumn(head: "mean KLD", group: .quality) { stage in
       stage.divergence.map { NumberFormat.estimate($0.mean, digits: 3) }

@@ -61,7 +61,7 @@ public struct StageTable: Sendable {
       notes.append("tok/s: median (rate that 95 % of the samples reach).")
     }
     let missing = stages.filter { stage in columns.contains { $0.cell(stage) == nil } }
-    notes += missing.map { "– \($0.name): not measured: \(Methodology.missing($0))" }
+    notes += missing.map { "– \($0.name): \(Methodology.missing($0))." }
     return notes.isEmpty ? [] : [""] + notes
   }
 }

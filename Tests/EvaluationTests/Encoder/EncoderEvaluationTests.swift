@@ -1,4 +1,5 @@
 import Evaluation
+import ModelFiles
 import Models
 import TensorCore
 import Testing
@@ -85,6 +86,26 @@ import Testing
     #expect(
       throws: EvaluationError(.nonFinite, "t", "the model's embedding of sentence 1 is not finite")
     ) { try EncoderEvaluation.run(FakeEncoder(noise: .nan), tokenizer: Self.tokenizer, text: text) }
+  }
+
+  @Test func aSentenceWithoutTokensIsAnError() throws {
+    struct Deaf: Tokenizer {
+      var vocabularySize: Int { 1 }
+      var beginningOfText: Int? { nil }
+      var endOfText: Int? { nil }
+      var stopIDs: Set<Int> { [] }
+      var addsBeginningOfText: Bool { false }
+      var ggufEntries: [GGUFEntry] { [] }
+      func encode(_ text: [UInt8], addSpecial: Bool) -> [Int] { text == Array("b".utf8) ? [] : [0] }
+      func decode(_ ids: [Int]) -> [UInt8] { [] }
+      func piece(_ id: Int) -> [UInt8] { [] }
+    }
+    let text = try EncoderText(name: "t", bytes: Array("a\nb\n".utf8))
+    let error = #expect(throws: EvaluationError.self) {
+      try EncoderEvaluation.run(FakeEncoder(), tokenizer: Deaf(), text: text)
+    }
+    #expect(error?.reason == .badText)
+    #expect(error?.message.contains("sentence 2 gives no tokens") ?? false)
   }
 
   /// An encoder that notes what it is fed.

@@ -31,7 +31,8 @@ import Testing
   @Test func stageSaysEverything() {
     let text = MarkdownReport.text(Samples.stage())
     for part in [
-      "# books-7m: stage 1, int4", "| perplexity | 60.2 ± 0.4 |", "| mean KLD (nats) | 0.003106 ± 0.000018 |",
+      "# books-7m: stage 1, int4", "| perplexity | 60.25 ± 0.42 |",
+      "| mean KLD (nats) | 0.003106 ± 0.000018 |",
       "| ln(PPL / baseline PPL) | +0.0021 ± 0.0004 |", "| same top-1 | 95.30 ± 0.11 % |",
       "chunks of 512 tokens, stride 512; BOS replaces the first token of each chunk", "SHA-256 `ff00`",
       "llama.cpp's rule", "`blk.0.attn_q.weight`", "256 × 256", "0.00213", "odd\\|name", "rows of 172",

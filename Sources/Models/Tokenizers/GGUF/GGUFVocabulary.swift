@@ -150,7 +150,7 @@ struct GGUFTokenizerEntries {
     }
   }
 
-  private func wrong(_ key: String, _ expected: String) -> TokenizerError {
+  func wrong(_ key: String, _ expected: String) -> TokenizerError {
     TokenizerError(path: path, "the metadata '\(key)' is not \(expected)")
   }
 }

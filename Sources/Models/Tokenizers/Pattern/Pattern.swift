@@ -28,6 +28,7 @@ struct Pattern: Sendable {
   let source: String
   private var program: [Instruction] = []
   private var sets: [ScalarSet] = []
+  private var compiled = 0
   private static let instructionLimit = 100_000
 
   /// Compiles `source`.
@@ -40,7 +41,9 @@ struct Pattern: Sendable {
   // MARK: Compiling
 
   private mutating func compile(_ node: PatternNode) throws(PatternParser.Failure) {
-    guard program.count < Pattern.instructionLimit else {
+    // Nodes are counted as well: a repeated group can be empty and leave no instruction.
+    compiled += 1
+    guard max(program.count, compiled) < Pattern.instructionLimit else {
       throw PatternParser.Failure(message: "the pattern is too large", offset: 0)
     }
     switch node {
@@ -128,12 +131,20 @@ struct Pattern: Sendable {
 // MARK: Matching
 
 extension Pattern {
+  /// How much trying a text may cost: real patterns take about ten steps a byte, crafted ones can take 2 to the length.
+  private static let stepsPerByte = 1000
+  private static let leastSteps = 10_000_000
+
   /// The matches in `text[range]` from left to right; none is empty. Nothing outside of `range` is seen.
+  ///
+  /// A pattern that backtracks without end finds nothing more once its steps (see `stepsPerByte`) are used up, so the time
+  /// is bounded by the length of the text.
   func matches(in text: UnsafeRawBufferPointer, _ range: Range<Int>, body: (Range<Int>) -> Void) {
     let part = UnsafeRawBufferPointer(rebasing: text[range])
+    var steps = Pattern.leastSteps + part.count * Pattern.stepsPerByte
     var place = 0
-    while place < part.count {
-      if let end = end(of: part, at: place, instruction: 0), end > place {
+    while place < part.count, steps > 0 {
+      if let end = end(of: part, at: place, instruction: 0, &steps), end > place {
         body(range.lowerBound + place..<range.lowerBound + end)
         place = end
       } else {
@@ -143,11 +154,15 @@ extension Pattern {
   }
 
   /// Where the match at `start` ends, or nil.
-  private func end(of text: UnsafeRawBufferPointer, at start: Int, instruction: Int) -> Int? {
+  private func end(
+    of text: UnsafeRawBufferPointer, at start: Int, instruction: Int, _ steps: inout Int
+  ) -> Int? {
     var choices: [Choice] = []
     var place = start
     var counter = instruction
     while true {
+      steps -= 1
+      guard steps > 0 else { return nil }
       var isAlive = true
       switch program[counter] {
       case .accept: return place
@@ -155,18 +170,23 @@ extension Pattern {
         isAlive = advance(text, &place, sets[set])
         counter += 1
       case .span(let set, let minimum, let maximum, let isPossessive):
+        let from = place
         isAlive = span(text, &place, sets[set], minimum, maximum, isPossessive, counter + 1, &choices)
+        steps -= (place - from) / 4
         counter += 1
       case .lazySpan(let set, let minimum, let maximum):
         // Rare: taken as the shortest stretch, with the longer ones as one choice each.
+        let before = choices.count
         isAlive = lazySpan(text, &place, sets[set], minimum, maximum, counter + 1, &choices)
+        steps -= choices.count - before
         counter += 1
       case .split(let first, let second):
         choices.append(Choice(instruction: second, place: place, lowest: place))
         counter = first
       case .jump(let target): counter = target
       case .look(let isNegative, let target):
-        isAlive = (end(of: text, at: place, instruction: counter + 1) == nil) == isNegative
+        let isFound = end(of: text, at: place, instruction: counter + 1, &steps) != nil
+        isAlive = isFound != isNegative
         counter = target
       case .behind(let set, let isNegative):
         var before = place
@@ -174,7 +194,7 @@ extension Pattern {
         isAlive = isFound != isNegative
         counter += 1
       case .atomic(let target):
-        let inner = end(of: text, at: place, instruction: counter + 1)
+        let inner = end(of: text, at: place, instruction: counter + 1, &steps)
         isAlive = inner != nil
         place = inner ?? place
         counter = target

@@ -40,8 +40,16 @@ struct PatternParser {
   private var place = 0
   private var depth = 0
 
+  /// Real patterns have a few hundred characters; the bound keeps compiling quick whatever they are.
+  private static let lengthLimit = 1 << 14
+  /// How many quantifiers may follow one another.
+  private static let quantifierLimit = 8
+
   /// Parses `pattern`.
   static func parse(_ pattern: String) throws(Failure) -> PatternNode {
+    guard pattern.utf8.count <= lengthLimit else {
+      throw Failure(message: "more than \(lengthLimit) bytes", offset: 0)
+    }
     var parser = PatternParser(scalars: Array(pattern.unicodeScalars))
     let node = try parser.alternation(ignoresCase: false)
     guard parser.place == parser.scalars.count else { throw parser.failure("an unmatched ')'") }
@@ -126,6 +134,7 @@ struct PatternParser {
 
   private mutating func quantified(_ atom: PatternNode) throws(Failure) -> PatternNode {
     var node = atom
+    var quantifiers = 0
     while let scalar = current {
       let start = place
       var bounds: (Int, Int?)?
@@ -147,6 +156,10 @@ struct PatternParser {
       } else if scalar != "{", skip("+") {
         // After braces, Oniguruma reads "+" as another quantifier.
         greed = .possessive
+      }
+      quantifiers += 1
+      guard quantifiers <= PatternParser.quantifierLimit else {
+        throw failure("too many quantifiers in a row")
       }
       if case .look = node { throw failure("a repeated look-around") }
       if maximum == nil, node.isNullable { throw failure("a repetition of something that can be empty") }

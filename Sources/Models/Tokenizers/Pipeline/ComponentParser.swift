@@ -43,13 +43,44 @@ struct ComponentParser {
 
   // MARK: Normalizers
 
+  /// How many times longer a text may become: a chain of replacements that each double it would fill any memory.
+  private static let growthLimit = 4096
+
+  /// Refuses steps that together can make a text more than ``growthLimit`` times longer.
+  private func bounded<Step>(
+    _ steps: [Step], _ kind: String, _ growth: (Step) -> Int
+  ) throws(TokenizerError) -> [Step] {
+    var total = 1
+    for step in steps {
+      total *= min(growth(step), ComponentParser.growthLimit + 1)
+      guard total <= ComponentParser.growthLimit else {
+        throw fail(
+          "the \(kind) can make a text more than \(ComponentParser.growthLimit) times longer; is the file damaged?"
+        )
+      }
+    }
+    return steps
+  }
+
   func normalizers(_ value: JSONValue?) throws(TokenizerError) -> [Normalizer] {
+    try bounded(try normalizerSteps(value), "normalizer") { step in
+      switch step {
+      case .replaceText(let text, let content): max(1, content.count / max(1, text.count) + 1)
+      case .replacePattern(_, let content): max(1, content.count)
+      case .prepend(let prefix): 1 + prefix.count
+      case .precompiled(let map): max(1, map.longestReplacement)
+      default: 1
+      }
+    }
+  }
+
+  private func normalizerSteps(_ value: JSONValue?) throws(TokenizerError) -> [Normalizer] {
     guard let value, value != .null else { return [] }
     let type = try type(value, "normalizer")
     switch type {
     case "Sequence":
       var steps: [Normalizer] = []
-      for part in value["normalizers"]?.arrayValue ?? [] { steps += try normalizers(part) }
+      for part in value["normalizers"]?.arrayValue ?? [] { steps += try normalizerSteps(part) }
       return steps
     case "NFC", "NFD", "NFKC", "NFKD": return Normalizer.Form(rawValue: type).map { [.form($0)] } ?? []
     case "Lowercase": return [.lowercase]
@@ -86,12 +117,22 @@ struct ComponentParser {
   // MARK: Pre-tokenizers
 
   func preTokenizers(_ value: JSONValue?) throws(TokenizerError) -> [PreTokenizer] {
+    try bounded(try preTokenizerSteps(value), "pre-tokenizer") { step in
+      switch step {
+      case .metaspace(let replacement, _, _): 1 + replacement.count
+      case .byteLevel: 2
+      default: 1
+      }
+    }
+  }
+
+  private func preTokenizerSteps(_ value: JSONValue?) throws(TokenizerError) -> [PreTokenizer] {
     guard let value, value != .null else { return [] }
     let type = try type(value, "pre-tokenizer")
     switch type {
     case "Sequence":
       var steps: [PreTokenizer] = []
-      for part in value["pretokenizers"]?.arrayValue ?? [] { steps += try preTokenizers(part) }
+      for part in value["pretokenizers"]?.arrayValue ?? [] { steps += try preTokenizerSteps(part) }
       for case .byteLevel in steps.dropLast() {
         throw fail("the pre-tokenizer ByteLevel is only supported as the last of a sequence")
       }
@@ -138,12 +179,22 @@ struct ComponentParser {
   // MARK: Decoders
 
   func decoders(_ value: JSONValue?) throws(TokenizerError) -> [Decoder] {
+    try bounded(try decoderSteps(value), "decoder") { step in
+      switch step {
+      case .replaceText(let text, let content): max(1, content.count / max(1, text.count) + 1)
+      case .replacePattern(_, let content): max(1, content.count)
+      default: 1
+      }
+    }
+  }
+
+  private func decoderSteps(_ value: JSONValue?) throws(TokenizerError) -> [Decoder] {
     guard let value, value != .null else { return [] }
     let type = try type(value, "decoder")
     switch type {
     case "Sequence":
       var steps: [Decoder] = []
-      for part in value["decoders"]?.arrayValue ?? [] { steps += try decoders(part) }
+      for part in value["decoders"]?.arrayValue ?? [] { steps += try decoderSteps(part) }
       return steps
     case "ByteLevel": return [.byteLevel]
     case "WordPiece":

@@ -5,6 +5,9 @@ struct CharsMap: Sendable {
   let blob: [UInt8]
   private let units: [UInt32]
   private let replacements: [UInt8]
+  /// The bytes of the longest replacement: what a character can become.
+  let longestReplacement: Int
+  private static let longestAllowed = 4096
 
   /// Reads the blob: the trie's size in bytes (little endian), the trie, the replacements. An empty blob is no map.
   init?(_ blob: [UInt8], path: String) throws(TokenizerError) {
@@ -25,6 +28,16 @@ struct CharsMap: Sendable {
     guard replacements.last == 0 else {
       throw TokenizerError(path: path, "the normalization rules' last replacement does not end")
     }
+    var (longest, length) = (0, 0)
+    for byte in replacements {
+      length = byte == 0 ? 0 : length + 1
+      longest = max(longest, length)
+    }
+    guard longest <= CharsMap.longestAllowed else {
+      throw TokenizerError(
+        path: path, "the normalization rules replace a character by \(longest) bytes; is the file damaged?")
+    }
+    longestReplacement = longest
   }
 
   /// The longest rule (the shortest if `longest` is false) that `text` has at `start`: the matched length and the place

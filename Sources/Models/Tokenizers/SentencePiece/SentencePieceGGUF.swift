@@ -96,6 +96,15 @@ extension GGUFTokenizerEntries {
   /// A list of bytes, or nil when the entry is absent.
   func bytes(_ key: String) throws(TokenizerError) -> [UInt8]? {
     guard let numbers = try numbers(key) else { return nil }
-    return numbers.map { UInt8(truncatingIfNeeded: Int($0)) }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(numbers.count)
+    for number in numbers {
+      // Writers disagree about the sign of a byte.
+      guard let value = Int(exactly: number), (-128...255).contains(value) else {
+        throw wrong(key, "a list of bytes")
+      }
+      bytes.append(UInt8(truncatingIfNeeded: value))
+    }
+    return bytes
   }
 }

@@ -1,0 +1,53 @@
+import TensorCore
+import Testing
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+@Suite struct ParallelTests {
+  @Test func everyIndexOnce() {
+    let counts = Locked([Int](repeating: 0, count: 1000))
+    Parallel.forEach(1000) { index in counts.withLock { $0[index] += 1 } }
+    #expect(counts.withLock { $0 }.allSatisfy { $0 == 1 })
+  }
+
+  @Test func nestedLoopsStayOnTheirThread() {
+    let strangers = Locked(0)
+    let done = Locked(0)
+    Parallel.forEach(32) { _ in
+      let outer = pthread_self()
+      Parallel.forEach(100) { _ in
+        if pthread_equal(pthread_self(), outer) == 0 { strangers.withLock { $0 += 1 } }
+        done.withLock { $0 += 1 }
+      }
+    }
+    #expect(done.withLock { $0 } == 3200)
+    #expect(strangers.withLock { $0 } == 0)
+  }
+
+  @Test func loopsFromManyTasksAllEnd() async {
+    let total = await withTaskGroup(of: Int.self) { group in
+      for _ in 0..<64 {
+        group.addTask {
+          let sum = Locked(0)
+          Parallel.forEach(50) { index in
+            Parallel.forEach(3) { _ in sum.withLock { $0 += index } }
+          }
+          return sum.withLock { $0 }
+        }
+      }
+      return await group.reduce(0, +)
+    }
+    #expect(total == 64 * 3 * 1225)
+  }
+
+  @Test func theLowestFailureIsThrown() {
+    struct Failure: Error, Equatable { var index: Int }
+    #expect(throws: Failure(index: 7)) {
+      try Parallel.forEachThrowing(100) { index in if index % 10 == 7 { throw Failure(index: index) } }
+    }
+  }
+}
