@@ -45,7 +45,9 @@ public struct Conversion: Sendable {
     } else {
       try OutputPlace.check(file: path, inputs: inputs, force: force)
     }
-    let converted = try transformed(checkpoint)
+    let nonfinite =
+      allowNonfinite ? try checkpoint.nonfiniteTensors(observer: observer) : []
+    let converted = try transformed(checkpoint, keeping: nonfinite)
     let layout = try ContainerOutput.layout(of: converted, in: container)
     if packed == nil { try Conversion.requireSpace(layout.size, at: path) }
     if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
@@ -55,9 +57,10 @@ public struct Conversion: Sendable {
     return try writeFolder(layout, converted, to: path, observer)
   }
 
-  private func transformed(_ checkpoint: Checkpoint) throws -> Checkpoint {
+  private func transformed(_ checkpoint: Checkpoint, keeping names: Set<String>) throws -> Checkpoint {
     func applied(_ pass: any Pass, to checkpoint: Checkpoint) throws -> Checkpoint {
-      do { return try pass.apply(try pass.plan(for: checkpoint), to: checkpoint) } catch let error
+      do { return try pass.apply(try pass.plan(for: checkpoint).sparing(names), to: checkpoint) } catch let
+        error
         as PassError
       {
         throw JobError(.badInput, "\(checkpoint.source.path): \(error.description)")

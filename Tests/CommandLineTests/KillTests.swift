@@ -25,8 +25,12 @@ struct KillTests {
   }
 
   private static let run = ["--int8", Reference.model, "-o", "out"] + Samples.quick
-  private static let pack = ["convert", Reference.model, "-o", "m.gguf.zst", "--pack", "--level", "1"]
-  private static let folder = ["convert", Reference.model, "-o", "folder", "--format", "safetensors"]
+  private static let pack = [
+    "convert", Reference.model, "-o", "m.gguf.zst", "--pack", "--level", "1", "--force",
+  ]
+  private static let folder = [
+    "convert", Reference.model, "-o", "folder", "--format", "safetensors", "--force",
+  ]
 
   /// The bytes of every artifact and model of an undisturbed run.
   private func wanted(_ scratch: Scratch) throws -> [String: [UInt8]] {
@@ -41,7 +45,7 @@ struct KillTests {
   @Test("SIGKILL at random moments: whatever has its final name is whole; the next run works and tidies up")
   func killed() throws {
     let good = try Scratch()
-    let unpack = ["unpack", try Samples.artifact, "-o", "u.gguf"]
+    let unpack = ["unpack", try Samples.artifact, "-o", "u.gguf", "--force"]
     let jobs = [KillTests.run, KillTests.pack, unpack, KillTests.folder]
     var durations: [Double] = []
     for job in jobs {
@@ -73,7 +77,7 @@ struct KillTests {
         #expect(files.filter { $0.hasPrefix("folder") }.isSubset(of: scratch.contents))
       }
     }
-    for job in [KillTests.run, KillTests.folder + ["--force"]] {
+    for job in [KillTests.run, KillTests.folder] {
       #expect(try Program.run(job, in: scratch.path).status == 0)
     }
     let stale = scratch.contents.filter { $0.hasPrefix(".out.") || $0.hasPrefix(".folder.") }
