@@ -15,6 +15,15 @@ enum ContainerOutput {
     }
   }
 
+  /// `checkpoint` with the few tensors that `container` has no type for in one that holds the same values; done before a pass
+  /// is planned, so that plans and artifacts speak of the same formats.
+  static func prepared(_ checkpoint: Checkpoint, for container: OutputContainer) -> Checkpoint {
+    guard container == .gguf else { return checkpoint }
+    var result = checkpoint
+    result.tensors = checkpoint.tensors.map { $0.widenedForGGUF() }
+    return result
+  }
+
   private static func gguf(_ checkpoint: Checkpoint) throws -> ContainerLayout {
     var (metadata, tensors) = try checkpoint.ggufContents()
     if let tensor = tensors.first(where: { GGUFTypes.number(of: $0.format) == nil }) {

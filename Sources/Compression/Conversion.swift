@@ -47,7 +47,8 @@ public struct Conversion: Sendable {
     }
     let nonfinite =
       allowNonfinite ? try checkpoint.nonfiniteTensors(observer: observer) : []
-    let converted = try transformed(checkpoint, keeping: nonfinite)
+    let converted = try transformed(
+      ContainerOutput.prepared(checkpoint, for: container), keeping: nonfinite)
     let layout = try ContainerOutput.layout(of: converted, in: container)
     if packed == nil { try Conversion.requireSpace(layout.size, at: path) }
     if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }

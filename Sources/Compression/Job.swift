@@ -59,6 +59,7 @@ public struct Job: Sendable {
     let folder = try RunFolder(path: place, inputs: inputs)
     do {
       try folder.requireSpace(plan.outputBytes)
+      for note in plan.checkpoint.notes { observer(.note(note)) }
       let context = try runContext(plan)
       let stages = try StageRunner(
         job: self, plan: plan, folder: folder, context: context, observer: observer

@@ -29,7 +29,7 @@ struct JobPlan {
     model: String, tokenizer: String?, recipe: Recipe, allowNonfinite: Bool, observer: @escaping JobObserver
   ) throws {
     let source = try ModelFiles.open(model, tokenizer: tokenizer)
-    checkpoint = try Checkpoint.load(source)
+    checkpoint = ContainerOutput.prepared(try Checkpoint.load(source), for: recipe.container)
     stages = [BaselinePass()] + recipe.stages
     fileName = JobPlan.fileName(checkpoint.name)
     plans = []
