@@ -2,8 +2,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 SWIFT ?= swift
-BUILD := $(SWIFT) build -c release
-BIN = $(shell $(SWIFT) build -c release --show-bin-path)
+# No test imports a module's insides, so that program and tests are built once, with the same options.
+OPTIONS := -c release --disable-testable-imports
+BUILD := $(SWIFT) build $(OPTIONS)
+BIN = $(shell $(BUILD) --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -32,13 +34,13 @@ build: deps
 	$(BUILD) --product compress
 
 test: deps
-	$(SWIFT) build -c release --build-tests
-	$(SWIFT) test -c release --disable-xctest
+	$(BUILD) --build-tests
+	$(SWIFT) test $(OPTIONS) --disable-xctest
 
 # The built program as a user runs it: help, errors, bad input, signals.
 test-program: build
-	$(SWIFT) build -c release --build-tests
-	$(SWIFT) test -c release --disable-xctest --filter CommandLineTests
+	$(BUILD) --build-tests
+	$(SWIFT) test $(OPTIONS) --disable-xctest --filter CommandLineTests
 
 # The instruction sets that this machine may lack, against the scalar kernels.
 check-kernels:
