@@ -2,9 +2,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 SWIFT ?= swift
-# No test imports a module's insides, so that program and tests are built once, with the same options.
-OPTIONS := -c release --disable-testable-imports
-BUILD := $(SWIFT) build $(OPTIONS)
+BUILD := $(SWIFT) build -c release
+# `swift test` alone would build everything again with other options: no test imports a module's insides.
+TEST := $(SWIFT) test -c release --skip-build --disable-xctest
 BIN = $(shell $(BUILD) --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -35,12 +35,12 @@ build: deps
 
 test: deps
 	$(BUILD) --build-tests
-	$(SWIFT) test $(OPTIONS) --disable-xctest
+	$(TEST)
 
 # The built program as a user runs it: help, errors, bad input, signals.
 test-program: build
 	$(BUILD) --build-tests
-	$(SWIFT) test $(OPTIONS) --disable-xctest --filter CommandLineTests
+	$(TEST) --filter CommandLineTests
 
 # The instruction sets that this machine may lack, against the scalar kernels.
 check-kernels:
