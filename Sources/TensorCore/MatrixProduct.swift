@@ -12,8 +12,6 @@ struct MatrixProduct: @unchecked Sendable {
   private let y: UnsafeMutablePointer<Float>
   private let formatID: Int32
 
-  /// Below this number of multiplications, waking other threads costs more than it saves.
-  private static let serialLimit = 256 * 1024
   /// Multiplications of a piece when few tokens make the product a matter of memory speed.
   private static let decodeWork = 64 * 1024
   /// From this number of tokens on, float weights are worth handing to OpenBLAS.
@@ -112,10 +110,6 @@ struct MatrixProduct: @unchecked Sendable {
   private func forEachPiece(of count: Int, size: Int, _ body: @Sendable (Range<Int>) -> Void) {
     let pieces = (count + size - 1) / size
     @Sendable func run(_ piece: Int) { body(piece * size..<min(count, (piece + 1) * size)) }
-    if weights.rows * weights.columns * tokens < Self.serialLimit {
-      for piece in 0..<pieces { run(piece) }
-    } else {
-      Parallel.forEach(pieces, run)
-    }
+    Parallel.forEach(pieces, work: weights.rows * weights.columns * tokens, run)
   }
 }

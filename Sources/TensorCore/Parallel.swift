@@ -38,6 +38,21 @@ public enum Parallel {
     }
   }
 
+  /// Like ``forEach(_:_:)``, but on this thread alone where the whole loop is so little work that waking others costs more
+  /// than it saves.
+  ///
+  /// - Parameter work: the multiplications of the whole loop, about.
+  public static func forEach(_ count: Int, work: Int, _ body: @Sendable (Int) -> Void) {
+    if work < serialWork {
+      for index in 0..<count { body(index) }
+    } else {
+      forEach(count, body)
+    }
+  }
+
+  /// The multiplications that one thread does in the time that waking others takes.
+  private static let serialWork = 1024 * 1024
+
   /// Whether the calling thread runs a loop's body.
   private static var isInside: Bool {
     get { pthread_getspecific(insideKey) != nil }

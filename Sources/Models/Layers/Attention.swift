@@ -39,7 +39,9 @@ package struct Attention: Sendable {
     let tiles = (tokens + Self.tile - 1) / Self.tile
     let group = heads / keyValueHeads
     let width = heads * headLength
-    Parallel.forEach(tiles * keyValueHeads) { index in
+    let keyCount = isCausal ? first + tokens : count
+    // Scores and weighted sums: two products of each query with each key it sees, at most.
+    Parallel.forEach(tiles * keyValueHeads, work: 2 * tokens * keyCount * width) { index in
       let (tile, head) = index.quotientAndRemainder(dividingBy: keyValueHeads)
       let start = tile * Self.tile
       let size = min(Self.tile, tokens - start)
