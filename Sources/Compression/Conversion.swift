@@ -60,10 +60,10 @@ public struct Conversion: Sendable {
 
   private func transformed(_ checkpoint: Checkpoint, keeping names: Set<String>) throws -> Checkpoint {
     func applied(_ pass: any Pass, to checkpoint: Checkpoint) throws -> Checkpoint {
-      do { return try pass.apply(try pass.plan(for: checkpoint).sparing(names), to: checkpoint) } catch let
-        error
-        as PassError
-      {
+      do {
+        let plan = try pass.plan(for: checkpoint).sparing(names)
+        return try pass.apply(plan, to: checkpoint, in: PassContext()).checkpoint
+      } catch let error as PassError {
         throw JobError(.badInput, "\(checkpoint.source.path): \(error.description)")
       }
     }

@@ -56,7 +56,11 @@ struct StageRunner {
   private func runStage(
     index: Int, pass: any Pass, passPlan: PassPlan, input: Checkpoint, baseline: Baseline?
   ) throws -> (StageReport, Checkpoint, RunnableModel) {
-    let transformed = try pass.apply(passPlan, to: input)
+    let observer = observer
+    var passContext = PassContext()
+    passContext.progress = { step, fraction in observer(.progress(step: step, fraction: fraction)) }
+    let result = try pass.apply(passPlan, to: input, in: passContext)
+    let (transformed, passPlan) = (result.checkpoint, result.plan)
     let name = StageRunner.folderName(index: index, label: pass.label)
     let file = artifactName()
     let place = try folder.makeFolder(name)

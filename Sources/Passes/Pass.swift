@@ -16,8 +16,87 @@ public protocol Pass: Sendable {
   ///
   /// - Throws: ``PassError`` when the pass cannot be applied.
   func plan(for checkpoint: Checkpoint) throws -> PassPlan
-  /// The transformed checkpoint. Tensors are made when they are read, one at a time.
-  func apply(_ plan: PassPlan, to checkpoint: Checkpoint) throws -> Checkpoint
+  /// What the pass has to see of the model at work.
+  var needs: ObservationNeed { get }
+  /// The transformed checkpoint. Where nothing has to be seen, tensors are made when they are read, one at a time.
+  func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult
+}
+
+extension Pass {
+  /// Nothing: the pass looks at weights alone.
+  public var needs: ObservationNeed { .nothing }
+}
+
+/// What a pass has to see of the model at work.
+public enum ObservationNeed: Int, Sendable, Comparable {
+  /// Nothing: weights alone.
+  case nothing
+  /// The size of each column of a layer's inputs.
+  case columnNorms
+  /// The inputs' Gram matrices.
+  case gram
+
+  public static func < (a: ObservationNeed, b: ObservationNeed) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// What a pass may use beside the checkpoint.
+public struct PassContext: Sendable {
+  /// Sequences to calibrate on; nil when there are none, as for a model that cannot be run.
+  public var calibration: CalibrationSet?
+  /// The seed of everything random.
+  public var seed: UInt64 = 0
+  /// The bytes that activations may take in memory before they are spilled to a file; nil for no limit.
+  public var memoryLimit: Int?
+  /// Told how far a step has come, 0 … 1; an error that it throws ends the pass.
+  public var progress: @Sendable (_ step: String, _ fraction: Double) throws -> Void = { _, _ in }
+
+  /// A context of `calibration`.
+  public init(calibration: CalibrationSet? = nil) { self.calibration = calibration }
+}
+
+/// What a pass made.
+public struct PassResult: Sendable {
+  /// The transformed checkpoint.
+  public var checkpoint: Checkpoint
+  /// The plan as it was carried out: formats may differ from what was planned where they were measured.
+  public var plan: PassPlan
+  /// How each tensor was rounded, by canonical name; only those that a method chose for.
+  public var outcomes: [String: TensorOutcome] = [:]
+  /// Remarks for the report.
+  public var notes: [String] = []
+
+  /// A result.
+  public init(checkpoint: Checkpoint, plan: PassPlan) {
+    self.checkpoint = checkpoint
+    self.plan = plan
+  }
+}
+
+/// How one tensor was rounded.
+public struct TensorOutcome: Sendable, Equatable {
+  /// The method whose result was kept: "gptq", "awq", "imatrix", "rtn".
+  public var method: String
+  /// E‖Wx − Qx′‖² / E‖Wx‖² on held-out calibration sequences, x′ being the compressed model's inputs; nil when
+  /// nothing was seen.
+  public var heldOutError: Double?
+  /// The same of plain rounding in the same format.
+  public var plainError: Double?
+  /// How far the target was moved from W to the weights that suit the compressed model's inputs, 0 … 1.
+  public var blend: Double?
+  /// Remarks: a ridge that had to grow, dead columns …
+  public var note: String?
+
+  /// An outcome.
+  public init(
+    method: String, heldOutError: Double? = nil, plainError: Double? = nil, blend: Double? = nil,
+    note: String? = nil
+  ) {
+    self.method = method
+    self.heldOutError = heldOutError
+    self.plainError = plainError
+    self.blend = blend
+    self.note = note
+  }
 }
 
 /// The passes, one line each.
@@ -71,7 +150,11 @@ public struct PassPlan: Sendable {
 
   /// The bytes of all tensors after the pass.
   public var bytes: Int {
-    entries.reduce(0) { $0 + ($1.to.byteCount(of: $1.shape.reduce(1, *)) ?? 0) }
+    entries.reduce(0) { sum, entry in
+      sum
+        + (entry.to.byteCount(
+          rows: entry.shape.dropLast().reduce(1, *), columns: entry.shape.last ?? 1) ?? 0)
+    }
   }
 }
 

@@ -18,7 +18,7 @@ extension PassPlan {
   /// One tensor in another format.
   private static func reencode(_ tensor: StoredTensor, to format: TensorFormat) -> StoredTensor {
     let (rows, columns, source, bytes) = (tensor.rowCount, tensor.rowLength, tensor.format, tensor.bytes)
-    let count = format.byteCount(of: columns).map { $0 * rows } ?? 0
+    let count = format.byteCount(rows: rows, columns: columns) ?? 0
     var result = tensor
     result.format = format
     result.bytes = TensorBytes(count: count) {

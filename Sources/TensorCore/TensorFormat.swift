@@ -9,6 +9,14 @@ public enum TensorFormat: String, CaseIterable, Hashable, Sendable, Codable {
   case q4_0, q4_1, q5_0, q5_1, q8_0
   case q2_k, q3_k, q4_k, q5_k, q6_k
   case iq4_nl, iq4_xs
+  /// Symmetric 4-bit codes with a half-precision scale for each group of 32, 64 or 128: x = d·(q − 8).
+  case int4_g32 = "int4.g32"
+  case int4_g64 = "int4.g64"
+  case int4_g128 = "int4.g128"
+  /// Signed 8-bit codes with a half-precision scale for each row: x = d·q.
+  case int8_channel = "int8.channel"
+  /// Uniform codes of one or two bytes with a scale for each row and each column: x = r·c·q.
+  case uniform8, uniform16
 
   /// The number of elements that are stored together; a row's length is a multiple of it.
   public var blockSize: Int { layout.elements }
@@ -17,7 +25,7 @@ public enum TensorFormat: String, CaseIterable, Hashable, Sendable, Codable {
   public var bytesPerBlock: Int { layout.bytes }
 
   /// Whether the format stores blocks of quantized weights.
-  public var isQuantized: Bool { blockSize > 1 }
+  public var isQuantized: Bool { blockSize > 1 || rowHeaderBytes > 0 }
 
   /// Whether the elements are floating-point numbers, one by one.
   public var isFloat: Bool {
@@ -33,11 +41,33 @@ public enum TensorFormat: String, CaseIterable, Hashable, Sendable, Codable {
   /// Average bits for one weight, block overhead included.
   public var bitsPerWeight: Double { Double(bytesPerBlock * 8) / Double(blockSize) }
 
-  /// The bytes that `count` elements take, or nil when they do not fill whole blocks or the product overflows.
+  /// The bytes before the blocks of each row: its scale, in formats that have one a row.
+  public var rowHeaderBytes: Int {
+    switch self {
+    case .int8_channel: 2
+    case .uniform8, .uniform16: 4
+    default: 0
+    }
+  }
+
+  /// The bytes behind the last row for each column: its scale, in formats that have one a column.
+  public var trailerBytesPerColumn: Int { self == .uniform8 || self == .uniform16 ? 4 : 0 }
+
+  /// The bytes that a row of `count` elements takes, or nil when they do not fill whole blocks or the product overflows.
   public func byteCount(of count: Int) -> Int? {
     guard count >= 0, count % blockSize == 0 else { return nil }
     let (bytes, overflow) = (count / blockSize).multipliedReportingOverflow(by: bytesPerBlock)
-    return overflow ? nil : bytes
+    let (total, overflows) = bytes.addingReportingOverflow(rowHeaderBytes)
+    return overflow || overflows ? nil : total
+  }
+
+  /// The bytes that a matrix takes: its rows, then the trailer of formats that have one; nil as for ``byteCount(of:)``.
+  public func byteCount(rows: Int, columns: Int) -> Int? {
+    guard rows >= 0, let row = byteCount(of: columns) else { return nil }
+    let (bytes, overflow) = row.multipliedReportingOverflow(by: rows)
+    let (trailer, overflows) = columns.multipliedReportingOverflow(by: trailerBytesPerColumn)
+    let (total, exceeds) = bytes.addingReportingOverflow(trailer)
+    return overflow || overflows || exceeds ? nil : total
   }
 
   private var layout: (elements: Int, bytes: Int) {
@@ -57,6 +87,11 @@ public enum TensorFormat: String, CaseIterable, Hashable, Sendable, Codable {
     case .q5_k: (256, 176)
     case .q6_k: (256, 210)
     case .iq4_xs: (256, 136)
+    case .int4_g32: (32, 18)
+    case .int4_g64: (64, 34)
+    case .int4_g128: (128, 66)
+    case .int8_channel, .uniform8: (1, 1)
+    case .uniform16: (1, 2)
     }
   }
 }

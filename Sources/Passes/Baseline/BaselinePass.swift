@@ -28,8 +28,8 @@ public struct BaselinePass: Pass {
     return PassPlan(entries: entries)
   }
 
-  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint) throws -> Checkpoint {
-    plan.reencode(checkpoint)
+  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult {
+    PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
   }
 
   private func treatment(of tensor: StoredTensor) -> (TensorFormat, String?) {

@@ -102,8 +102,8 @@ public struct QuantizePass: Pass {
     return PassPlan(entries: entries, notes: summary(of: entries))
   }
 
-  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint) throws -> Checkpoint {
-    plan.reencode(checkpoint)
+  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult {
+    PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
   }
 
   /// The format that a tensor gets, and why it is not the one asked for.

@@ -1,0 +1,31 @@
+/// Sequences of tokens that passes observe the model on.
+///
+/// Sequences run one by one, whatever their lengths, so there is no padding to mask and no short one to drop.
+public struct CalibrationSet: Sendable {
+  /// What observations are made of. BOS included where the tokenizer adds one; none empty.
+  public var sequences: [[Int]]
+  /// What choices between results are made on: sequences that no observation has seen.
+  public var heldOut: [[Int]]
+  /// The text's name, for reports.
+  public var name: String
+  /// The text's SHA-256.
+  public var sha256: String
+  /// Remarks for the report: tokens that were left over, overlap with the evaluation text …
+  public var notes: [String]
+
+  /// Sequences made elsewhere.
+  public init(
+    sequences: [[Int]], heldOut: [[Int]] = [], name: String = "", sha256: String = "", notes: [String] = []
+  ) {
+    self.sequences = sequences
+    self.heldOut = heldOut
+    self.name = name
+    self.sha256 = sha256
+    self.notes = notes
+  }
+
+  /// The number of tokens that observations are made of.
+  public var tokenCount: Int { sequences.reduce(0) { $0 + $1.count } }
+  /// The number of tokens that choices are made on.
+  public var heldOutTokenCount: Int { heldOut.reduce(0) { $0 + $1.count } }
+}
