@@ -78,13 +78,27 @@ final class CalibrationSweep {
     return result
   }
 
+  /// Walks through the original alone: each step is seen with the original's inputs, and nothing is replaced.
+  func observe(_ see: (Step) throws -> Void) throws {
+    let stream = try ActivationStore(count: tokenCount * model.hiddenWidth, limit: context.memoryLimit)
+    try run(original: stream, compressed: stream) { step in
+      try see(step)
+      return [:]
+    }
+  }
+
   /// Walks through the whole model: first what is embedded, then each block's steps, last the output.
   ///
   /// A tied output is observed in the original model before the walk begins, and replaced first, since it is the embedding, too.
   func run(_ transform: Transform) throws {
-    let width = model.hiddenWidth
-    let original = try ActivationStore(count: tokenCount * width, limit: context.memoryLimit.map { $0 / 2 })
-    let compressed = try ActivationStore(count: tokenCount * width, limit: context.memoryLimit.map { $0 / 2 })
+    let (count, limit) = (tokenCount * model.hiddenWidth, context.memoryLimit.map { $0 / 2 })
+    try run(
+      original: try ActivationStore(count: count, limit: limit),
+      compressed: try ActivationStore(count: count, limit: limit), transform)
+  }
+
+  /// The walk; with one stream for both, nothing may be replaced.
+  private func run(original: ActivationStore, compressed: ActivationStore, _ transform: Transform) throws {
     var replaced: [String: StoredTensor] = [:]
     try embed(originals(model.embeddingNames), into: original)
     if checkpoint.isTied, let embedding = model.embeddingNames.first {
@@ -101,7 +115,9 @@ final class CalibrationSweep {
         ) { $1 }
       }
     }
-    try embed(originals(model.embeddingNames, replaced), into: compressed)
+    if original !== compressed || checkpoint.isTied {
+      try embed(originals(model.embeddingNames, replaced), into: compressed)
+    }
     for index in 0..<model.blockCount {
       try sweep(block: index, original: original, compressed: compressed, transform)
     }
@@ -147,7 +163,7 @@ final class CalibrationSweep {
         Step(block: index, layers: layers, observation: observation, scaledBy: step.scaledBy))
       for (name, tensor) in result { replaced[name] = try CalibrationSweep.decoded(tensor) }
       let third = try current()
-      try finish(step: place, of: first, width: step.inputWidth, original)
+      if original !== compressed { try finish(step: place, of: first, width: step.inputWidth, original) }
       try finish(step: place, of: third, width: step.inputWidth, compressed)
     }
   }
@@ -167,7 +183,11 @@ final class CalibrationSweep {
     for (index, batch) in batches.enumerated() {
       let offset = batch.start * model.hiddenWidth
       try input(original.base + offset, true, batch, index, x.base)
-      try input(compressed.base + offset, false, batch, index, y.base)
+      if original === compressed {
+        y.base.update(from: x.base, count: batch.tokens * width)
+      } else {
+        try input(compressed.base + offset, false, batch, index, y.base)
+      }
       let isFinite = [x, y].map { Kernels.allFinite($0.base, count: batch.tokens * width) }
       if let bad = isFinite.firstIndex(of: false) {
         throw PassError(
