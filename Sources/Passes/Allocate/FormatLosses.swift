@@ -90,7 +90,7 @@ struct FormatLosses {
       for (name, weights) in layers {
         let format = FormatPlan.fallback(for: candidate, rowLength: weights.columns).format
         option.formats[name] = format
-        let sample = sample(of: weights)
+        let sample = weights.sampled(sampleRows)
         let bytes = try TensorCoding.encode(sample, format: format, importance: nil)
         let scale = Double(weights.rows) / Double(max(1, sample.rows))
         option.cost.bytes += Int(Double(try PackedSize.of(bytes, level: level)) * scale)
@@ -99,14 +99,6 @@ struct FormatLosses {
       if !options.contains(where: { $0.formats == option.formats }) { options.append(option) }
     }
     return options
-  }
-
-  /// Rows at even distances.
-  private static func sample(of weights: Matrix) -> Matrix {
-    guard weights.rows > sampleRows else { return weights }
-    let rows = (0..<sampleRows).map { ($0 * 2 + 1) * weights.rows / (2 * sampleRows) }
-    return Matrix(
-      rows: rows.count, columns: weights.columns, elements: rows.flatMap { Array(weights.row($0)) })
   }
 
   /// Σ over rows and columns of weight_j (w − q)².
@@ -134,16 +126,6 @@ struct FormatLosses {
     guard !gram.isEmpty else { return try columnError(of: bytes, format, weights, weights: nil) }
     var error = try TensorCoding.decode(bytes, format: format, rows: weights.rows, columns: weights.columns)
     for place in error.elements.indices { error.elements[place] -= weights.elements[place] }
-    var product = [Float](repeating: 0, count: error.elements.count)
-    error.elements.withUnsafeBufferPointer { a in
-      gram.withUnsafeBufferPointer { b in
-        product.withUnsafeMutableBufferPointer { c in
-          guard let a = a.baseAddress, let b = b.baseAddress, let c = c.baseAddress else { return }
-          LinearAlgebra.multiply(
-            a, b, transposed: false, rows: error.rows, inner: error.columns, columns: error.columns, into: c)
-        }
-      }
-    }
-    return zip(error.elements, product).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+    return error.quadraticForm(gram)
   }
 }
