@@ -57,7 +57,8 @@ struct StageRunner {
     index: Int, pass: any Pass, passPlan: PassPlan, input: Checkpoint, baseline: Baseline?
   ) throws -> (StageReport, Checkpoint, RunnableModel) {
     let observer = observer
-    var passContext = PassContext()
+    var passContext = PassContext(calibration: pass.needs > .nothing ? plan.calibration : nil)
+    passContext.seed = UInt64(clamping: job.recipe.seed)
     passContext.progress = { step, fraction in observer(.progress(step: step, fraction: fraction)) }
     let result = try pass.apply(passPlan, to: input, in: passContext)
     let (transformed, passPlan) = (result.checkpoint, result.plan)
@@ -88,8 +89,12 @@ struct StageRunner {
         file: file, container: job.recipe.container.rawValue, sha256: try FileHash.sha256(ofFile: path),
         merkleRoot: summary.merkleRoot),
       size: size(summary, shipped: shipped, baseline: baseline),
-      tensors: try tensors(shipped, plan: passPlan, baseline: baseline?.checkpoint),
-      evaluation: plan.subject.report(metrics), latency: latency, notes: passPlan.notes + summary.notes,
+      tensors: try tensors(
+        shipped, plan: passPlan, outcomes: result.outcomes, baseline: baseline?.checkpoint),
+      evaluation: plan.subject.report(metrics),
+      budget: index == 0 ? nil : job.recipe.budget.verdict(for: plan.subject.report(metrics)),
+      calibration: passContext.calibration?.summary, latency: latency,
+      notes: passPlan.notes + result.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
     try folder.write(report.jsonText, to: "\(name)/report.json")
     try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
@@ -109,8 +114,9 @@ struct StageRunner {
   private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String) throws -> Packed {
     let layout = try ContainerOutput.layout(of: checkpoint, in: job.recipe.container)
     let observer = observer
-    let recipe = JSONValue.object(
-      JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))]))
+    var origin = JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))])
+    if let calibration = plan.calibration { origin["calibration"] = .string(calibration.sha256) }
+    let recipe = JSONValue.object(origin)
     let summary = try ArtifactFile.write(
       layout, to: path, level: job.recipe.level ?? ArtifactFile.defaultLevel, recipe: recipe,
       source: context.source,
@@ -159,8 +165,9 @@ struct StageRunner {
       sourceBytes: plan.checkpoint.source.files.reduce(0) { $0 + RunFolder.size(of: $1) })
   }
 
-  private func tensors(_ shipped: Checkpoint, plan: PassPlan, baseline: Checkpoint?) throws -> [TensorReport]
-  {
+  private func tensors(
+    _ shipped: Checkpoint, plan: PassPlan, outcomes: [String: TensorOutcome], baseline: Checkpoint?
+  ) throws -> [TensorReport] {
     let notes = Dictionary(plan.entries.map { ($0.name, $0.note) }, uniquingKeysWith: { first, _ in first })
     let originals = Dictionary(
       (baseline?.tensors ?? []).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -176,7 +183,7 @@ struct StageRunner {
         TensorReport(
           name: tensor.name, role: shipped.role(of: tensor).rawValue, shape: tensor.shape,
           format: tensor.format.rawValue, bytes: tensor.bytes.count, relativeSquaredError: error,
-          note: notes[tensor.name] ?? nil))
+          outcome: outcomes[tensor.name], note: notes[tensor.name] ?? nil))
     }
     return reports
   }
