@@ -17,7 +17,7 @@ struct StageRunner {
   /// What later stages need of stage 0.
   private struct Baseline {
     var checkpoint: Checkpoint
-    var model: RunnableModel
+    var reference: BaselineReference
     var packedBytes: Int
   }
 
@@ -28,10 +28,10 @@ struct StageRunner {
     var current = plan.checkpoint
     for (index, (pass, passPlan)) in zip(plan.stages, plan.plans).enumerated() {
       observer(.stage(index: index, count: plan.stages.count, label: pass.label))
-      let (report, shipped, model) = try runStage(
+      let (report, shipped, reference) = try runStage(
         index: index, pass: pass, passPlan: passPlan, input: current, baseline: baseline)
       if baseline == nil {
-        baseline = Baseline(checkpoint: shipped, model: model, packedBytes: report.size.packedBytes)
+        baseline = Baseline(checkpoint: shipped, reference: reference, packedBytes: report.size.packedBytes)
       }
       // The next pass works on what this one shipped, under the original's name and origin.
       current.tensors = shipped.tensors
@@ -55,7 +55,7 @@ struct StageRunner {
 
   private func runStage(
     index: Int, pass: any Pass, passPlan: PassPlan, input: Checkpoint, baseline: Baseline?
-  ) throws -> (StageReport, Checkpoint, RunnableModel) {
+  ) throws -> (StageReport, Checkpoint, BaselineReference) {
     let observer = observer
     var passContext = PassContext(calibration: pass.needs > .nothing ? plan.calibration : nil)
     passContext.seed = UInt64(clamping: job.recipe.seed)
@@ -78,7 +78,7 @@ struct StageRunner {
     // From here on nothing but the files is used: what an edge host would open.
     let shipped = try Checkpoint.load(try ModelFiles.open(path))
     let model = try shipped.makeModel()
-    let metrics = try evaluate(model, of: shipped, baseline: baseline?.model)
+    let (metrics, reference) = try evaluate(model, of: shipped, baseline: baseline?.reference)
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
 
@@ -99,7 +99,7 @@ struct StageRunner {
     try folder.write(report.jsonText, to: "\(name)/report.json")
     try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
     for note in report.notes + report.warnings { observer(.note(note)) }
-    return (report, shipped, model)
+    return (report, shipped, reference)
   }
 
   // MARK: Steps
@@ -135,13 +135,18 @@ struct StageRunner {
 
   /// Damaged weights that the user let through give no figures; they stop nothing.
   private func evaluate(
-    _ model: RunnableModel, of checkpoint: Checkpoint, baseline: RunnableModel?
-  ) throws -> StageMetrics {
+    _ model: RunnableModel, of checkpoint: Checkpoint, baseline: BaselineReference?
+  ) throws -> (StageMetrics, BaselineReference) {
     do {
-      return try plan.subject.evaluate(
+      guard let baseline else {
+        return try plan.subject.evaluateBaseline(
+          model, name: plan.checkpoint.name, tokenizer: checkpoint.tokenizer, observer: observer)
+      }
+      let metrics = try plan.subject.evaluate(
         model, baseline: baseline, tokenizer: checkpoint.tokenizer, observer: observer)
+      return (metrics, baseline)
     } catch let error as EvaluationError where error.reason == .nonFinite && !plan.damaged.isEmpty {
-      return .none(reason: "\(error.message); the weights hold NaN or infinity")
+      return (.none(reason: "\(error.message); the weights hold NaN or infinity"), .none)
     }
   }
 

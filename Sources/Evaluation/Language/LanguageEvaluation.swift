@@ -211,7 +211,7 @@ private enum BaselineRows {
 extension ReferenceCache {
   fileprivate func rows(_ first: Int, count: Int) -> BaselineRows {
     switch storage {
-    case .whole(let values): .kept(values, first: first)
+    case .whole(let values, _): .kept(values, first: first)
     case .likeliest(let rows): .likeliest(rows[first..<first + count])
     }
   }

@@ -10,8 +10,8 @@ public final class ReferenceCache: Sendable {
 
   /// How rows are kept.
   enum Storage: Sendable {
-    /// Every logit, row by row.
-    case whole([Float])
+    /// Every logit, row by row, with the true token of each row.
+    case whole([Float], truth: [Int])
     /// The likeliest tokens of each row.
     case likeliest([ReferenceRow])
   }
@@ -48,6 +48,7 @@ final class ReferenceRecorder {
   /// The tokens to keep of each row; nil for all.
   private let kept: Int?
   private var whole: [Float] = []
+  private var truth: [Int] = []
   private var likeliest: [ReferenceRow] = []
 
   /// A recorder for `key`.
@@ -74,6 +75,7 @@ final class ReferenceRecorder {
   func add(_ logits: Matrix, truth: [Int]) {
     guard let kept else {
       whole += logits.elements
+      self.truth += truth
       return
     }
     let rows = Locked([ReferenceRow?](repeating: nil, count: truth.count))
@@ -86,6 +88,6 @@ final class ReferenceRecorder {
 
   /// The rows.
   var cache: ReferenceCache {
-    ReferenceCache(key: key, storage: kept == nil ? .whole(whole) : .likeliest(likeliest))
+    ReferenceCache(key: key, storage: kept == nil ? .whole(whole, truth: truth) : .likeliest(likeliest))
   }
 }
