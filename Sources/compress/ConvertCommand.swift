@@ -18,6 +18,7 @@ struct ConvertCommand: ParsableCommand {
 
   @OptionGroup var source: ModelArguments
   @OptionGroup var common: CommonArguments
+  @OptionGroup var calibration: CalibrationArguments
 
   @Option(name: [.short, .long], help: "The file to write; for --format safetensors a folder.")
   var output: String
@@ -63,7 +64,8 @@ struct ConvertCommand: ParsableCommand {
     let bar = ProgressBar(quiet: common.quiet)
     defer { bar.finish() }
     let conversion = Conversion(
-      container: format, pass: pass, packed: pack ? level ?? ArtifactFile.defaultLevel : nil,
+      container: format, pass: pass, calibration: calibration.applied(to: CalibrationPlan()),
+      packed: pack ? level ?? ArtifactFile.defaultLevel : nil,
       allowNonfinite: allowNonfinite, force: force)
     let written = try conversion.run(try source.checkpoint(), to: output) { bar.show($0) }
     bar.finish()

@@ -22,6 +22,7 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var source: ModelArguments
   @OptionGroup var common: CommonArguments
+  @OptionGroup var calibration: CalibrationArguments
 
   @Flag(help: "Quantize to 8 bits (Q8_0).")
   var int8 = false
@@ -50,6 +51,8 @@ struct RunCommand: ParsableCommand {
 
   @Option(help: "The most tokens of evaluation text to use (default: 16384).")
   var evalTokens: Int?
+
+  @OptionGroup var budget: BudgetArguments
 
   @Flag(help: "Leave latency out.")
   var noLatency = false
@@ -94,6 +97,7 @@ struct RunCommand: ParsableCommand {
     bar.finish()
     Terminal.output(outcome.table(width: Terminal.width))
     if !common.quiet { Terminal.output(outcome.places) }
+    try outcome.checkBudget()
   }
 
   /// The recipe of the file or of the flags, with the command line's options on top.
@@ -106,9 +110,11 @@ struct RunCommand: ParsableCommand {
     }
     if allowRequantize { result.allowRequantize() }
     if let format { result.container = format }
+    result.calibration = calibration.applied(to: result.calibration)
     if let eval { result.evaluation.text = eval }
     if let context { result.evaluation.context = context }
     if let evalTokens { result.evaluation.tokens = evalTokens }
+    result.budget = budget.applied(to: result.budget)
     if noLatency { result.evaluation.latency = false }
     if let level { result.level = level }
     if let seed { result.seed = seed }
