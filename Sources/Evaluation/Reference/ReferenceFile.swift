@@ -24,7 +24,9 @@ public enum ReferenceFile {
   private static let headerLimit = 1 << 16
 
   /// The bytes of a token's number: vocabularies of more than 65 536 tokens need three.
-  private static func idBytes(_ vocabulary: Int) -> Int { vocabulary <= 1 << 16 ? 2 : vocabulary <= 1 << 24 ? 3 : 4 }
+  private static func idBytes(_ vocabulary: Int) -> Int {
+    vocabulary <= 1 << 16 ? 2 : vocabulary <= 1 << 24 ? 3 : 4
+  }
 
   /// The tokens that a row in a file keeps: 164 of a vocabulary of up to 65 536, 141 of one of up to 16 M.
   public static func tokensKept(vocabulary: Int) -> Int {
@@ -46,7 +48,8 @@ public enum ReferenceFile {
     }
     let header = JSONValue.object(
       JSONObject([
-        ("key", cache.key.json), ("kept", .integer(rows.first?.tokens.count ?? 0)), ("idBytes", .integer(width)),
+        ("key", cache.key.json), ("kept", .integer(rows.first?.tokens.count ?? 0)),
+        ("idBytes", .integer(width)),
         ("sha256", .string(bytes.withUnsafeBytes { FileHash.sha256(of: $0) })),
       ]))
     let text = Array(header.text(sortedKeys: true).utf8)
@@ -137,7 +140,8 @@ extension ReferenceCache {
       Parallel.forEach(truth.count) { index in
         let row = values.withUnsafeBufferPointer {
           ReferenceRow(
-            UnsafeBufferPointer(rebasing: $0[index * columns..<(index + 1) * columns]), k: k, truth: truth[index])
+            UnsafeBufferPointer(rebasing: $0[index * columns..<(index + 1) * columns]), k: k,
+            truth: truth[index])
         }
         rows.withLock { $0[index] = row }
       }
