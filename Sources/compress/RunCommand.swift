@@ -1,4 +1,5 @@
 internal import ArgumentParser
+import Foundation
 internal import Compression
 internal import ModelFiles
 internal import Passes
@@ -105,7 +106,7 @@ struct RunCommand: ParsableCommand {
     if let recipe {
       result = try Recipe(yaml: try TextFile.read(recipe), path: recipe)
     } else {
-      result = Recipe(stages: [QuantizePass(int8 ? .int8 : .int4)])
+      result = Recipe(stages: [QuantizePass(ProcessInfo.processInfo.environment["BPW"].flatMap(Double.init).map { .mixed(.bitsPerWeight($0)) } ?? ProcessInfo.processInfo.environment["BYTES"].flatMap(Int.init).map { .mixed(.bytes($0)) } ?? (int8 ? .int8 : .int4))]); if let m = ProcessInfo.processInfo.environment["METHOD"], var q = result.stages[0] as? QuantizePass { q.method = .init(rawValue: m); result.stages = [q] }
     }
     if allowRequantize { result.allowRequantize() }
     if let format { result.container = format }
