@@ -52,6 +52,11 @@ struct RunCommand: ParsableCommand {
   @Option(help: "The most tokens of evaluation text to use (default: 16384).")
   var evalTokens: Int?
 
+  @Flag(
+    help:
+      "Take the tokens from all over the evaluation text, not from its beginning (always with a budget).")
+  var spread = false
+
   @OptionGroup var budget: BudgetArguments
 
   @Flag(help: "Leave latency out.")
@@ -106,13 +111,22 @@ struct RunCommand: ParsableCommand {
     if let recipe {
       result = try Recipe(yaml: try TextFile.read(recipe), path: recipe)
     } else {
-      result = Recipe(stages: [QuantizePass(ProcessInfo.processInfo.environment["BPW"].flatMap(Double.init).map { .mixed(.bitsPerWeight($0)) } ?? ProcessInfo.processInfo.environment["BYTES"].flatMap(Int.init).map { .mixed(.bytes($0)) } ?? (int8 ? .int8 : .int4))]); if let m = ProcessInfo.processInfo.environment["METHOD"], var q = result.stages[0] as? QuantizePass { q.method = .init(rawValue: m); result.stages = [q] }
+      result = Recipe(stages: [
+        QuantizePass(
+          ProcessInfo.processInfo.environment["BPW"].flatMap(Double.init).map { .mixed(.bitsPerWeight($0)) }
+            ?? ProcessInfo.processInfo.environment["BYTES"].flatMap(Int.init).map { .mixed(.bytes($0)) }
+            ?? (int8 ? .int8 : .int4))
+      ]);
+      if let m = ProcessInfo.processInfo.environment["METHOD"], var q = result.stages[0] as? QuantizePass {
+        q.method = .init(rawValue: m); result.stages = [q]
+      }
     }
     if allowRequantize { result.allowRequantize() }
     if let format { result.container = format }
     result.calibration = calibration.applied(to: result.calibration)
     if let eval { result.evaluation.text = eval }
     if let context { result.evaluation.context = context }
+    if spread { result.evaluation.spread = true }
     if let evalTokens { result.evaluation.tokens = evalTokens }
     result.budget = budget.applied(to: result.budget)
     if noLatency { result.evaluation.latency = false }

@@ -78,7 +78,7 @@ struct QualityBudgetTests {
     #expect(broken.checks.map(\.holds) == [false, false, false])
     #expect(
       broken.failure?.hasPrefix(
-        "max-kld 0.013: up to 0.01537 with 95 % confidence (measured 0.012); min-agreement")
+        "max-kld 0.013: up to 0.01537 with 95 % confidence (measured 0.01200); min-agreement")
         == true, "\(broken.failure ?? "")")
   }
 
@@ -86,7 +86,7 @@ struct QualityBudgetTests {
   func single() throws {
     let verdict = try #require(QualityBudget(maxKLD: 1).verdict(for: metrics([measured[0]])))
     #expect(!verdict.holds && verdict.checks[0].bound == nil)
-    #expect(verdict.failure == "max-kld 1.0: no confidence bound from 1 block (measured 0.01)")
+    #expect(verdict.failure == "max-kld 1.0: no confidence bound from 1 block (measured 0.01000)")
   }
 
   @Test("no verdict without limits, or without a baseline")
