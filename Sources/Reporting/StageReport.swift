@@ -182,11 +182,13 @@ public struct LanguageMethod: Sendable, Equatable {
   public var addsBeginningOfText: Bool
   /// Whether each document was cut by itself.
   public var isDocuments: Bool
+  /// Whether a limit took chunks from all over the text, not its first ones.
+  public var isSpread: Bool
 
   /// A method of these parts.
   public init(
     text: String, textHash: String, textTokens: Int, context: Int, fromStart: Bool, addsBeginningOfText: Bool,
-    isDocuments: Bool
+    isDocuments: Bool, isSpread: Bool = false
   ) {
     self.text = text
     self.textHash = textHash
@@ -195,6 +197,7 @@ public struct LanguageMethod: Sendable, Equatable {
     self.fromStart = fromStart
     self.addsBeginningOfText = addsBeginningOfText
     self.isDocuments = isDocuments
+    self.isSpread = isSpread
   }
 
   /// The method that made `chunks`.
@@ -203,7 +206,7 @@ public struct LanguageMethod: Sendable, Equatable {
       text: chunks.textName, textHash: chunks.textHash, textTokens: chunks.textTokens,
       context: chunks.context,
       fromStart: chunks.fromStart, addsBeginningOfText: chunks.addsBeginningOfText,
-      isDocuments: chunks.isDocuments)
+      isDocuments: chunks.isDocuments, isSpread: chunks.isSpread)
   }
 }
 

@@ -44,6 +44,11 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "The most tokens to use.")
   var evalTokens = 16384
 
+  @Flag(
+    help:
+      "Take the tokens from all over the evaluation text, not from its beginning.")
+  var spread = false
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -60,6 +65,7 @@ struct EvalCommand: ParsableCommand {
     plan.text = eval
     plan.context = context
     plan.tokens = evalTokens
+    plan.spread = spread
     let measurement = try ModelEvaluation.run(
       try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) },
       reference: reference, plan: plan

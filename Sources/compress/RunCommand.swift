@@ -49,6 +49,11 @@ struct RunCommand: ParsableCommand {
   @Option(help: "The most tokens of evaluation text to use (default: 16384).")
   var evalTokens: Int?
 
+  @Flag(
+    help:
+      "Take the tokens from all over the evaluation text, not from its beginning (always with a budget).")
+  var spread = false
+
   @OptionGroup var budget: BudgetArguments
 
   @Flag(help: "Leave latency out.")
@@ -116,6 +121,7 @@ struct RunCommand: ParsableCommand {
     result.calibration = calibration.applied(to: result.calibration)
     if let eval { result.evaluation.text = eval }
     if let context { result.evaluation.context = context }
+    if spread { result.evaluation.spread = true }
     if let evalTokens { result.evaluation.tokens = evalTokens }
     result.budget = budget.applied(to: result.budget)
     if noLatency { result.evaluation.latency = false }

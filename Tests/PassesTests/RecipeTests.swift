@@ -38,7 +38,8 @@ struct RecipeTests {
     #expect(quantize.target == .format(.q5_k))
     #expect(quantize.embeddings == .q8_0)
     #expect(quantize.allowRequantize)
-    #expect(recipe.calibration.isSelf && recipe.calibration.tokens == 4096 && recipe.calibration.context == 128)
+    #expect(
+      recipe.calibration.isSelf && recipe.calibration.tokens == 4096 && recipe.calibration.context == 128)
     #expect(recipe.calibration.heldOut == 0.25 && recipe.calibration.allowOverlap)
     #expect(recipe.budget == QualityBudget(maxKLD: 0.02, minAgreement: 0.95, maxPerplexityIncrease: 0.01))
     #expect(recipe.evaluation.text == "held-out.txt")
