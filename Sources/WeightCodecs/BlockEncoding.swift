@@ -17,8 +17,9 @@ struct BlockTask {
     target[offset + 1] = UInt8(bits >> 8)
   }
 
-  /// Packs 32 codes in 16 bytes: code j in the low, code j + 16 in the high half of byte j.
-  func storeNibbles(at offset: Int) {
+  /// Packs 32 codes from `first` on in 16 bytes: code j in the low, code j + 16 in the high half of byte j.
+  func storeNibbles(at offset: Int, from first: Int = 0) {
+    let codes = codes + first
     for j in 0..<16 { target[offset + j] = (codes[j] & 15) | (codes[j + 16] & 15) << 4 }
   }
 
