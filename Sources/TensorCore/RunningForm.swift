@@ -26,8 +26,12 @@ struct RunningForm: Sendable {
     case .int4_g32, .int4_g64, .int4_g128: self.init(groupsOf: format, rows: rows, columns: columns, bytes)
     case .int8_channel: self.init(channels: rows, columns: columns, bytes)
     case .uniform8, .uniform16: self.init(uniform: format, rows: rows, columns: columns, bytes)
-    default: (self.format, self.columns, self.bytes) = (format, columns, bytes)
+    default: self.init(plain: format, columns: columns, bytes)
     }
+  }
+
+  private init(plain format: TensorFormat, columns: Int, _ bytes: ByteRegion) {
+    (self.format, self.columns, self.bytes) = (format, columns, bytes)
   }
 
   /// Groups become q4_0 blocks, each with its group's scale.

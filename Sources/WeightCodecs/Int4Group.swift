@@ -5,7 +5,7 @@ import TensorCore
 ///
 /// Stored as ``Q4_0`` with fewer scales: the scale, then for each 32 weights 16 bytes, code j in the low and code
 /// j + 16 in the high half of byte j. So a group of 32 is a q4_0 block byte for byte.
-struct Int4Group: WeightCodec {
+struct Int4Group: BlockGridCodec {
   let format: TensorFormat
 
   func encode(
@@ -18,9 +18,23 @@ struct Int4Group: WeightCodec {
         var d: UInt16 = 0
         ck_fit_line_long(block.x, block.importance, group, -8, 7, scratch.baseAddress, block.codes, &d)
         block.store(d, at: 0)
-        for part in 0..<group / 32 { block.storeNibbles(at: 2 + 16 * part, from: 32 * part) }
+        storeCodes(block.codes, intoBlock: block.target)
       }
     }
+  }
+
+  var grid: CodeGrid { CodeGrid(groupLength: format.blockSize, low: -8, high: 7) }
+
+  func readScales(
+    ofBlock block: UnsafePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
+    _ offsets: UnsafeMutablePointer<Float>
+  ) {
+    scales[0] = half(at: block)
+    offsets[0] = 0
+  }
+
+  func storeCodes(_ codes: UnsafePointer<UInt8>, intoBlock block: UnsafeMutablePointer<UInt8>) {
+    for part in 0..<format.blockSize / 32 { storeNibbles(codes + 32 * part, block + 2 + 16 * part) }
   }
 
   func decode(_ bytes: UnsafeRawBufferPointer, into row: UnsafeMutableBufferPointer<Float>) {

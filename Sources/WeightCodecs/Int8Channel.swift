@@ -4,7 +4,7 @@ import TensorCore
 /// A row's half-precision scale, then its signed 8-bit codes: x = d·q.
 ///
 /// Encoding gives codes from −127 to 127; −128, which other programs write, is read.
-struct Int8Channel: WeightCodec {
+struct Int8Channel: GridCodec {
   var format: TensorFormat { .int8_channel }
 
   func encode(
@@ -22,6 +22,21 @@ struct Int8Channel: WeightCodec {
       bytes.storeBytes(of: (d & 0x7fff).littleEndian, as: UInt16.self)
       for place in 0..<row.count { codes[place] = d >> 15 == 0 ? codes[place] &- 127 : 127 &- codes[place] }
     }
+  }
+
+  /// A group is a whole row, however long.
+  var grid: CodeGrid { CodeGrid(groupLength: 1 << 30, low: -127, high: 127) }
+
+  func readScales(
+    _ bytes: UnsafeRawBufferPointer, columns: Int, scales: UnsafeMutablePointer<Float>,
+    offsets: UnsafeMutablePointer<Float>
+  ) {
+    scales[0] = bytes.half(at: 0)
+    offsets[0] = 0
+  }
+
+  func storeCodes(_ codes: UnsafePointer<UInt8>, columns: Int, into bytes: UnsafeMutableRawBufferPointer) {
+    for place in 0..<columns { bytes[2 + place] = codes[place] &- 127 }
   }
 
   func decode(_ bytes: UnsafeRawBufferPointer, into row: UnsafeMutableBufferPointer<Float>) {

@@ -22,12 +22,13 @@ package struct Linear: Sendable {
   }
 
   /// y[t] = W x[t] + b for each of `tokens` rows.
-  package func apply(_ x: FloatBuffer, tokens: Int, into y: FloatBuffer) {
-    weight.multiply(x.base, tokens: tokens, into: y.base)
+  package func apply(_ x: UnsafePointer<Float>, tokens: Int, into y: UnsafeMutablePointer<Float>) {
+    weight.multiply(x, tokens: tokens, into: y)
     guard let bias else { return }
     let outputs = outputs
+    nonisolated(unsafe) let y = y
     Parallel.forEach(tokens) { token in
-      Kernels.add(bias.values, to: y.base + token * outputs, count: outputs)
+      Kernels.add(bias.values, to: y + token * outputs, count: outputs)
     }
   }
 }
@@ -44,9 +45,12 @@ package struct TensorLookup {
   private let path: String
 
   /// The tensors of `checkpoint`.
-  package init(_ checkpoint: Checkpoint) {
-    tensors = Dictionary(checkpoint.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    path = checkpoint.source.path
+  package init(_ checkpoint: Checkpoint) { self.init(checkpoint.tensors, path: checkpoint.source.path) }
+
+  /// `tensors` of the model at `path`.
+  package init(_ tensors: [StoredTensor], path: String) {
+    self.tensors = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    self.path = path
   }
 
   /// A tensor that has to be there.
