@@ -10,6 +10,10 @@ public struct Conversion: Sendable {
   public var container: OutputContainer
   /// A pass to apply first; nil to keep the formats.
   public var pass: (any Pass)?
+  /// How quantized matrices lie in safetensors; nil for what suits their formats.
+  public var layout: PackedLayout?
+  /// The program that the output is made for; nil for any.
+  public var loader: Loader?
   /// The zstd level of an artifact, or nil for the plain file.
   public var packed: Int?
   /// Whether weights may be NaN or infinite.
@@ -49,7 +53,13 @@ public struct Conversion: Sendable {
       allowNonfinite ? try checkpoint.nonfiniteTensors(observer: observer) : []
     let converted = try transformed(
       ContainerOutput.prepared(checkpoint, for: container), keeping: nonfinite)
-    let layout = try ContainerOutput.layout(of: converted, in: container)
+    let layout = try ContainerOutput.layout(of: converted, in: container, packed: self.layout)
+    if let loader {
+      let packed = container == .safetensors ? try converted.packedLayout(self.layout) : nil
+      try JobPlan.located(checkpoint.source.path) {
+        try LoaderRules.of(loader).check(converted, in: container, layout: packed)
+      }
+    }
     if packed == nil { try Conversion.requireSpace(layout.size, at: path) }
     if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
     for note in layout.notes + converted.notes { observer(.note(note)) }
@@ -136,7 +146,7 @@ public struct Conversion: Sendable {
     var written = [
       (name: "model.safetensors", bytes: try write(layout, to: folder + "/model.safetensors", observer))
     ]
-    written += try Companions.write(of: checkpoint, into: folder)
+    written += try Companions.write(of: checkpoint, into: folder, packed: self.layout)
     if checkpoint.source.tokenizerFiles.isEmpty, checkpoint.tokenizer != nil {
       observer(
         .note("the tokenizer lives inside the GGUF; the folder has none, take it from the original model"))

@@ -32,12 +32,13 @@ public struct ModelEvaluation: Sendable {
       }
     }
     let metrics = try subject.evaluate(
-      try checkpoint.makeModel(), baseline: try baseline?.makeModel(), tokenizer: checkpoint.tokenizer,
+      try checkpoint.makeModel(activations: plan.activations),
+      baseline: try baseline?.makeModel(activations: plan.activations), tokenizer: checkpoint.tokenizer,
       observer: observer)
     if case .none(let reason) = metrics {
       throw JobError(.badInput, "\(checkpoint.source.path): cannot be evaluated: \(reason)")
     }
-    return ModelEvaluation(report: subject.report(metrics), name: checkpoint.name)
+    return ModelEvaluation(report: subject.report(metrics, activations: plan.activations), name: checkpoint.name)
   }
 
   /// The evaluation as JSON.

@@ -67,7 +67,7 @@ struct StageRunner {
     let path = place + "/" + file
     var summary = try pack(transformed, stage: index, to: path)
     if job.recipe.container == .safetensors {
-      _ = try Companions.write(of: transformed, into: place)
+      _ = try Companions.write(of: transformed, into: place, packed: job.recipe.layout)
       if transformed.source.tokenizerFiles.isEmpty, transformed.tokenizer != nil {
         summary.notes.append(
           "the source carries its tokenizer inside; take tokenizer files from the original model")
@@ -76,7 +76,7 @@ struct StageRunner {
 
     // From here on nothing but the files is used: what an edge host would open.
     let shipped = try Checkpoint.load(try ModelFiles.open(path))
-    let model = try shipped.makeModel()
+    let model = try shipped.makeModel(activations: job.recipe.evaluation.activations)
     let metrics = try evaluate(model, of: shipped, baseline: baseline?.model)
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
@@ -89,7 +89,7 @@ struct StageRunner {
         merkleRoot: summary.merkleRoot),
       size: size(summary, shipped: shipped, baseline: baseline),
       tensors: try tensors(shipped, plan: passPlan, baseline: baseline?.checkpoint),
-      evaluation: plan.subject.report(metrics), latency: latency, notes: passPlan.notes + summary.notes,
+      evaluation: plan.subject.report(metrics, activations: job.recipe.evaluation.activations), latency: latency, notes: passPlan.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
     try folder.write(report.jsonText, to: "\(name)/report.json")
     try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
@@ -107,7 +107,8 @@ struct StageRunner {
   }
 
   private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String) throws -> Packed {
-    let layout = try ContainerOutput.layout(of: checkpoint, in: job.recipe.container)
+    let layout = try ContainerOutput.layout(
+      of: checkpoint, in: job.recipe.container, packed: job.recipe.layout)
     let observer = observer
     let recipe = JSONValue.object(
       JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))]))

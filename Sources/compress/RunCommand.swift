@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Compression
 internal import ModelFiles
+internal import Models
 internal import Passes
 
 /// The main job: every stage packed, read back, evaluated and reported.
@@ -22,10 +23,11 @@ struct RunCommand: ParsableCommand {
   @OptionGroup var source: ModelArguments
   @OptionGroup var common: CommonArguments
 
-  @Flag(help: "Quantize to 8 bits (Q8_0).")
+  @Flag(help: "Quantize to 8 bits (Q8_0; in safetensors int8.channel).")
   var int8 = false
 
-  @Flag(help: "Quantize to 4 bits (Q4_K, or IQ4_NL where rows do not divide by 256).")
+  @Flag(
+    help: "Quantize to 4 bits (Q4_K, or IQ4_NL where rows do not divide by 256; in safetensors int4.g128).")
   var int4 = false
 
   @Option(help: "Run the stages of this YAML file.")
@@ -34,9 +36,10 @@ struct RunCommand: ParsableCommand {
   @Option(name: [.short, .long], help: "The run's folder (default: Reports/<model>-<recipe>).")
   var output: String?
 
-  @Option(
-    help: "What artifacts decode to: gguf, or safetensors (which has no block formats: float stages only).")
+  @Option(help: "What artifacts decode to: gguf or safetensors (default: gguf, or what --for loads).")
   var format: OutputContainer?
+
+  @OptionGroup var loading: LoadingArguments
 
   @Option(
     help:
@@ -49,6 +52,9 @@ struct RunCommand: ParsableCommand {
 
   @Option(help: "The most tokens of evaluation text to use (default: 16384).")
   var evalTokens: Int?
+
+  @Option(help: "Evaluate with activations in int8, as shipped, or in f32: weights' rounding alone (default: int8).")
+  var activations: ActivationPrecision?
 
   @Flag(help: "Leave latency out.")
   var noLatency = false
@@ -104,10 +110,16 @@ struct RunCommand: ParsableCommand {
       result = Recipe(stages: [QuantizePass(int8 ? .int8 : .int4)])
     }
     if allowRequantize { result.allowRequantize() }
+    if let loader = loading.loader {
+      result.loader = loader
+      result.container = LoaderRules.of(loader).containers[0]
+    }
+    if let layout = loading.layout { result.layout = layout }
     if let format { result.container = format }
     if let eval { result.evaluation.text = eval }
     if let context { result.evaluation.context = context }
     if let evalTokens { result.evaluation.tokens = evalTokens }
+    if let activations { result.evaluation.activations = activations }
     if noLatency { result.evaluation.latency = false }
     if let level { result.level = level }
     if let seed { result.seed = seed }
