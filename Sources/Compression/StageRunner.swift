@@ -58,9 +58,26 @@ struct StageRunner {
   ) throws -> (StageReport, Checkpoint, RunnableModel) {
     let observer = observer
     var passContext = PassContext()
+    if let path = ProcessInfo.processInfo.environment["CAL"], let tokenizer = input.tokenizer {
+      var tokens = tokenizer.encode(try EvaluationText(path: path).documents[0], addSpecial: false)
+      let (context, count) = (256, Int(ProcessInfo.processInfo.environment["CALTOK"] ?? "") ?? 32768)
+      if tokens.count > count * 9 / 8 { tokens = Array(tokens.prefix(count * 9 / 8)) }
+      var sequences = stride(from: 0, to: tokens.count - context, by: context).map { Array(tokens[$0..<$0 + context]) }
+      if let bos = tokenizer.beginningOfText { for i in sequences.indices { sequences[i][0] = bos } }
+      let held = sequences.indices.filter { $0 % 9 == 8 }.map { sequences[$0] }
+      let used = sequences.indices.filter { $0 % 9 != 8 }.map { sequences[$0] }
+      passContext.calibration = CalibrationSet(sequences: used, heldOut: held)
+    }
     passContext.progress = { step, fraction in observer(.progress(step: step, fraction: fraction)) }
     let result = try pass.apply(passPlan, to: input, in: passContext)
     let (transformed, passPlan) = (result.checkpoint, result.plan)
+    if ProcessInfo.processInfo.environment["SHOW"] != nil {
+      for entry in passPlan.entries {
+        if let o = result.outcomes[entry.name] {
+          print(entry.name, entry.to, o.method, o.heldOutError ?? -1, o.plainError ?? -1, o.blend ?? -1)
+        }
+      }
+    }
     let name = StageRunner.folderName(index: index, label: pass.label)
     let file = artifactName()
     let place = try folder.makeFolder(name)

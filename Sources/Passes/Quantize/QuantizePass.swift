@@ -51,8 +51,22 @@ public struct QuantizePass: Pass {
     }
   }
 
+  /// How codes are chosen.
+  public enum Method: String, Sendable, CaseIterable {
+    /// Each weight to the nearest, scales by the weights alone.
+    case rtn
+    /// Each weight to the nearest, scales weighed by the inputs' mean squares.
+    case imatrix
+    /// Errors of a weight are made up for by the weights that are rounded after it.
+    case gptq
+    /// Columns are scaled up before rounding where inputs are large.
+    case awq
+  }
+
   /// The matrices' target.
   public var target: Target
+  /// How codes are chosen; nil for `gptq` where the model can be calibrated, else `rtn`.
+  public var method: Method?
   /// The format of token embedding and output; nil for the target's usual one.
   public var embeddings: TensorFormat?
   /// Whether tensors that are quantized already may be quantized again.
@@ -113,7 +127,21 @@ public struct QuantizePass: Pass {
   }
 
   public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult {
-    PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
+    let method = method ?? .gptq
+    if method != .rtn,
+      let result = try CalibratedQuantization(plan: plan, method: method, context: context).apply(to: checkpoint)
+    {
+      return result
+    }
+    return PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
+  }
+
+  public var needs: ObservationNeed {
+    switch method ?? .gptq {
+    case .rtn: .nothing
+    case .imatrix, .awq: .columnNorms
+    case .gptq: .gram
+    }
   }
 
   /// The format that a tensor gets, and why it is not the one asked for.
