@@ -1,4 +1,4 @@
-internal import ArgumentParser
+public import ArgumentParser
 public import Models
 public import Passes
 

@@ -1,3 +1,4 @@
+internal import ModelFiles
 public import Models
 internal import TensorCore
 
