@@ -34,7 +34,7 @@ import WeightCodecs
     try writeFile(sink.bytes, to: path)
     var source = try SafetensorsFile.read(MappedFile(path: path))
     let text = try #require(contents.configuration)
-    source.configuration = try JSONValue(parsing: Array(text.utf8))
+    source.configuration = try Array(text.utf8).withUnsafeBytes { try JSONValue(parsing: $0) }
     return source
   }
 
@@ -73,11 +73,12 @@ import WeightCodecs
     let decoded = try tensor.values()
     for row in 0..<24 {
       for column in 0..<192 {
-        let group = order[column]
+        let group = Int(order[column])
         #expect(group == column / 64)
-        let code = (words[column / 8 * 24 + row] >> UInt32(4 * (column % 8))) & 15
-        let zero = ((zeros[group * 3 + row / 8] >> UInt32(4 * (row % 8))) & 15) + 1
-        #expect(decoded[row * 192 + column] == scales[group * 24 + row] * (Float(code) - Float(zero)))
+        let code = Self.bits(4, at: column % 8, of: words[column / 8 * 24 + row])
+        let zero = Self.bits(4, at: row % 8, of: zeros[group * 3 + row / 8]) + 1
+        let expected: Float = scales[group * 24 + row] * Float(code - zero)
+        #expect(decoded[row * 192 + column] == expected)
       }
     }
   }
@@ -97,13 +98,14 @@ import WeightCodecs
     let decoded = try tensor.values()
     for row in 0..<rows {
       for place in 0..<words * perWord {
-        let code = (packed[row * words + place / perWord] >> UInt32(bits * (place % perWord))) & (1 << UInt32(bits) - 1)
+        let code = Self.bits(bits, at: place % perWord, of: packed[row * words + place / perWord])
         guard place < columns else {
           #expect(code == 0)
           continue
         }
         let scale = scales[row * groups + place * groups / columns]
-        #expect(decoded[row * columns + place] == scale * (Float(code) - Float(1 << (bits - 1))))
+        let expected: Float = scale * Float(code - (bits == 4 ? 8 : 128))
+        #expect(decoded[row * columns + place] == expected)
       }
     }
   }
@@ -160,6 +162,11 @@ import WeightCodecs
     let contents = try checkpoint.safetensorsContents(layout: layout)
     return Dictionary(
       uniqueKeysWithValues: contents.tensors.map { (String($0.name.split(separator: ".").last ?? ""), $0) })
+  }
+
+  /// Number `place` of those that fill a word from its lowest bits on.
+  static func bits(_ bits: Int, at place: Int, of word: UInt32) -> Int {
+    Int(word) >> (bits * place) & ((1 << bits) - 1)
   }
 
   static func integers(_ tensor: StoredTensor?) throws -> [UInt32] {

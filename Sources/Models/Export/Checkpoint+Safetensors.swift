@@ -34,9 +34,11 @@ extension Checkpoint {
       let settings = quantizationConfiguration(.gptq).text(indent: 2) + "\n"
       files.append(("quantize_config.json", Array(settings.utf8)))
     }
+    var metadata = ["format": "pt"]
+    if let layout { metadata["quantization_config"] = quantizationConfiguration(layout).text() }
     let text = object.keys.isEmpty ? nil : JSONValue.object(object).text(indent: 2) + "\n"
     return SafetensorsContents(
-      tensors: layout.map { packedTensors($0) } ?? tensors, metadata: ["format": "pt"], configuration: text,
+      tensors: layout.map { packedTensors($0) } ?? tensors, metadata: metadata, configuration: text,
       files: files.map { (path: $0.0, contents: $0.1) })
   }
 

@@ -8,7 +8,7 @@ extension ModelSource {
   /// this program's own layout.
   /// - Throws: ``ModelError``: another method, a scheme that is not read here, parts that do not fit.
   func unpacked() throws -> ModelSource {
-    guard let settings = configuration?["quantization_config"], settings.objectValue != nil else { return self }
+    guard let settings = try quantizationSettings, settings.objectValue != nil else { return self }
     let method = settings["quant_method"]?.stringValue ?? ""
     var result = self
     switch PackedLayout(rawValue: method) {
@@ -43,6 +43,19 @@ extension ModelSource {
       result.configuration = .object(object)
     }
     return result
+  }
+
+  /// What `config.json` says, or the file itself where it lies alone.
+  private var quantizationSettings: JSONValue? {
+    get throws {
+      if let settings = configuration?["quantization_config"] { return settings }
+      guard configuration == nil, let text = textMetadata["quantization_config"] else { return nil }
+      do {
+        return try Array(text.utf8).withUnsafeBytes { try JSONValue(parsing: $0) }
+      } catch {
+        throw ModelError(.badConfiguration, path, "quantization_config in the file's metadata is no valid JSON: \(error)")
+      }
+    }
   }
 
   /// The tensors with each module's parts replaced by its matrix, where the first of them stood.
