@@ -6,7 +6,8 @@ internal import Models
 enum Companions {
   /// The names in a folder that these files can have.
   static let names: Set<String> = [
-    "config.json", "quantize_config.json", "generation_config.json", "modules.json", "1_Pooling", "tokenizer.json", "tokenizer.model",
+    "config.json", "quantize_config.json", "generation_config.json", "modules.json", "1_Pooling",
+    "tokenizer.json", "tokenizer.model",
     "vocab.txt", "tokenizer.bin", "tokenizer_config.json", "special_tokens_map.json",
   ]
 

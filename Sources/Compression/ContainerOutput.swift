@@ -43,7 +43,8 @@ enum ContainerOutput {
     return try GGUFWriter.layout(metadata: metadata, tensors: tensors)
   }
 
-  private static func safetensors(_ checkpoint: Checkpoint, _ packed: PackedLayout?) throws -> ContainerLayout {
+  private static func safetensors(_ checkpoint: Checkpoint, _ packed: PackedLayout?) throws -> ContainerLayout
+  {
     let contents = try checkpoint.safetensorsContents(layout: packed)
     return try SafetensorsWriter.layout(tensors: contents.tensors, metadata: contents.metadata)
   }

@@ -61,11 +61,13 @@ public struct Job: Sendable {
       model: model, tokenizer: tokenizer, recipe: recipe, allowNonfinite: allowNonfinite, observer: observer)
     let place = output ?? "Reports/\(plan.fileName)-\(recipe.name)"
     let inputs =
-      [model, tokenizer, recipe.evaluation.text].compactMap { $0 } + plan.checkpoint.source.inputFiles
+      [model, tokenizer, recipe.evaluation.text, calibrationPlace].compactMap { $0 }
+      + plan.checkpoint.source.inputFiles
     let folder = try RunFolder(path: place, inputs: inputs)
     do {
       try folder.requireSpace(plan.outputBytes)
-      for note in plan.checkpoint.notes { observer(.note(note)) }
+      let notes = plan.checkpoint.notes + plan.notes + (plan.calibration?.notes ?? [])
+      for note in notes { observer(.note(note)) }
       let context = try runContext(plan)
       let stages = try StageRunner(
         job: self, plan: plan, folder: folder, context: context, observer: observer
@@ -73,7 +75,7 @@ public struct Job: Sendable {
       let report = RunReport(
         date: date, seconds: seconds(since: start), recipeName: recipe.name, recipe: recipe.json,
         run: context,
-        stages: stages, notes: plan.checkpoint.notes)
+        stages: stages, notes: notes)
       try folder.write(report.jsonText, to: "report.json")
       try folder.write(MarkdownReport.text(report), to: "report.md")
       try folder.write(recipe.yaml, to: "recipe.yaml")
@@ -83,6 +85,11 @@ public struct Job: Sendable {
       folder.discard()
       throw folder.named(error)
     }
+  }
+
+  /// The file or folder of the calibration text.
+  private var calibrationPlace: String? {
+    recipe.observes && !recipe.calibration.isSelf ? recipe.calibration.text : nil
   }
 
   private func runContext(_ plan: JobPlan) throws -> RunContext {
@@ -107,6 +114,12 @@ public struct JobOutcome: Sendable {
   public var report: RunReport
   /// The run's folder.
   public var folder: String
+
+  /// Throws when the last stage breaks the budget; its artifact and reports are there all the same.
+  public func checkBudget() throws {
+    guard let stage = report.stages.last, let failure = stage.budget?.failure else { return }
+    throw JobError(.gate, "\(folder): stage \(stage.index), \(stage.name), breaks the budget: \(failure)")
+  }
 
   /// The stages as a table for a terminal of `width` columns.
   public func table(width: Int) -> String { StageTable(report.stages).text(width: width) }

@@ -17,7 +17,7 @@ struct StageRunner {
   /// What later stages need of stage 0.
   private struct Baseline {
     var checkpoint: Checkpoint
-    var model: RunnableModel
+    var reference: BaselineReference
     var packedBytes: Int
   }
 
@@ -28,10 +28,10 @@ struct StageRunner {
     var current = plan.checkpoint
     for (index, (pass, passPlan)) in zip(plan.stages, plan.plans).enumerated() {
       observer(.stage(index: index, count: plan.stages.count, label: pass.label))
-      let (report, shipped, model) = try runStage(
+      let (report, shipped, reference) = try runStage(
         index: index, pass: pass, passPlan: passPlan, input: current, baseline: baseline)
       if baseline == nil {
-        baseline = Baseline(checkpoint: shipped, model: model, packedBytes: report.size.packedBytes)
+        baseline = Baseline(checkpoint: shipped, reference: reference, packedBytes: report.size.packedBytes)
       }
       // The next pass works on what this one shipped, under the original's name and origin.
       current.tensors = shipped.tensors
@@ -55,29 +55,13 @@ struct StageRunner {
 
   private func runStage(
     index: Int, pass: any Pass, passPlan: PassPlan, input: Checkpoint, baseline: Baseline?
-  ) throws -> (StageReport, Checkpoint, RunnableModel) {
+  ) throws -> (StageReport, Checkpoint, BaselineReference) {
     let observer = observer
-    var passContext = PassContext()
-    if let path = ProcessInfo.processInfo.environment["CAL"], let tokenizer = input.tokenizer {
-      var tokens = tokenizer.encode(try EvaluationText(path: path).documents[0], addSpecial: false)
-      let (context, count) = (256, Int(ProcessInfo.processInfo.environment["CALTOK"] ?? "") ?? 32768)
-      if tokens.count > count * 9 / 8 { tokens = Array(tokens.prefix(count * 9 / 8)) }
-      var sequences = stride(from: 0, to: tokens.count - context, by: context).map { Array(tokens[$0..<$0 + context]) }
-      if let bos = tokenizer.beginningOfText { for i in sequences.indices { sequences[i][0] = bos } }
-      let held = sequences.indices.filter { $0 % 9 == 8 }.map { sequences[$0] }
-      let used = sequences.indices.filter { $0 % 9 != 8 }.map { sequences[$0] }
-      passContext.calibration = CalibrationSet(sequences: used, heldOut: held)
-    }
+    var passContext = PassContext(calibration: pass.needs > .nothing ? plan.calibration : nil)
+    passContext.seed = UInt64(clamping: job.recipe.seed)
     passContext.progress = { step, fraction in observer(.progress(step: step, fraction: fraction)) }
     let result = try pass.apply(passPlan, to: input, in: passContext)
     let (transformed, passPlan) = (result.checkpoint, result.plan)
-    if ProcessInfo.processInfo.environment["SHOW"] != nil {
-      for entry in passPlan.entries {
-        if let o = result.outcomes[entry.name] {
-          print(entry.name, entry.to, o.method, o.heldOutError ?? -1, o.plainError ?? -1, o.blend ?? -1)
-        }
-      }
-    }
     let name = StageRunner.folderName(index: index, label: pass.label)
     let file = artifactName()
     let place = try folder.makeFolder(name)
@@ -93,8 +77,10 @@ struct StageRunner {
 
     // From here on nothing but the files is used: what an edge host would open.
     let shipped = try Checkpoint.load(try ModelFiles.open(path))
-    let model = try shipped.makeModel(activations: job.recipe.evaluation.activations)
-    let metrics = try evaluate(model, of: shipped, baseline: baseline?.model)
+    let activations = job.recipe.evaluation.activations
+    let model = try shipped.makeModel(activations: activations)
+    let (metrics, reference) = try evaluate(model, of: shipped, baseline: baseline?.reference)
+    let evaluation = plan.subject.report(metrics, activations: activations)
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
 
@@ -105,13 +91,16 @@ struct StageRunner {
         file: file, container: job.recipe.container.rawValue, sha256: try FileHash.sha256(ofFile: path),
         merkleRoot: summary.merkleRoot),
       size: size(summary, shipped: shipped, baseline: baseline),
-      tensors: try tensors(shipped, plan: passPlan, baseline: baseline?.checkpoint),
-      evaluation: plan.subject.report(metrics, activations: job.recipe.evaluation.activations), latency: latency, notes: passPlan.notes + summary.notes,
+      tensors: try tensors(
+        shipped, plan: passPlan, outcomes: result.outcomes, baseline: baseline?.checkpoint),
+      evaluation: evaluation, budget: index == 0 ? nil : job.recipe.budget.verdict(for: evaluation),
+      calibration: passContext.calibration?.summary, latency: latency,
+      notes: passPlan.notes + result.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
     try folder.write(report.jsonText, to: "\(name)/report.json")
     try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
     for note in report.notes + report.warnings { observer(.note(note)) }
-    return (report, shipped, model)
+    return (report, shipped, reference)
   }
 
   // MARK: Steps
@@ -127,8 +116,9 @@ struct StageRunner {
     let layout = try ContainerOutput.layout(
       of: checkpoint, in: job.recipe.container, packed: job.recipe.layout)
     let observer = observer
-    let recipe = JSONValue.object(
-      JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))]))
+    var origin = JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))])
+    if let calibration = plan.calibration { origin["calibration"] = .string(calibration.sha256) }
+    let recipe = JSONValue.object(origin)
     let summary = try ArtifactFile.write(
       layout, to: path, level: job.recipe.level ?? ArtifactFile.defaultLevel, recipe: recipe,
       source: context.source,
@@ -147,13 +137,18 @@ struct StageRunner {
 
   /// Damaged weights that the user let through give no figures; they stop nothing.
   private func evaluate(
-    _ model: RunnableModel, of checkpoint: Checkpoint, baseline: RunnableModel?
-  ) throws -> StageMetrics {
+    _ model: RunnableModel, of checkpoint: Checkpoint, baseline: BaselineReference?
+  ) throws -> (StageMetrics, BaselineReference) {
     do {
-      return try plan.subject.evaluate(
+      guard let baseline else {
+        return try plan.subject.evaluateBaseline(
+          model, name: plan.checkpoint.name, tokenizer: checkpoint.tokenizer, observer: observer)
+      }
+      let metrics = try plan.subject.evaluate(
         model, baseline: baseline, tokenizer: checkpoint.tokenizer, observer: observer)
+      return (metrics, baseline)
     } catch let error as EvaluationError where error.reason == .nonFinite && !plan.damaged.isEmpty {
-      return .none(reason: "\(error.message); the weights hold NaN or infinity")
+      return (.none(reason: "\(error.message); the weights hold NaN or infinity"), .none)
     }
   }
 
@@ -177,8 +172,9 @@ struct StageRunner {
       sourceBytes: plan.checkpoint.source.files.reduce(0) { $0 + RunFolder.size(of: $1) })
   }
 
-  private func tensors(_ shipped: Checkpoint, plan: PassPlan, baseline: Checkpoint?) throws -> [TensorReport]
-  {
+  private func tensors(
+    _ shipped: Checkpoint, plan: PassPlan, outcomes: [String: TensorOutcome], baseline: Checkpoint?
+  ) throws -> [TensorReport] {
     let notes = Dictionary(plan.entries.map { ($0.name, $0.note) }, uniquingKeysWith: { first, _ in first })
     let originals = Dictionary(
       (baseline?.tensors ?? []).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -194,7 +190,7 @@ struct StageRunner {
         TensorReport(
           name: tensor.name, role: shipped.role(of: tensor).rawValue, shape: tensor.shape,
           format: tensor.format.rawValue, bytes: tensor.bytes.count, relativeSquaredError: error,
-          note: notes[tensor.name] ?? nil))
+          outcome: outcomes[tensor.name], note: notes[tensor.name] ?? nil))
     }
     return reports
   }

@@ -47,6 +47,12 @@ public struct PassContext: Sendable {
   public var seed: UInt64 = 0
   /// The bytes that activations may take in memory before they are spilled to a file; nil for no limit.
   public var memoryLimit: Int?
+  /// The zstd level of the artifact.
+  public var level = ArtifactFile.defaultLevel
+  /// The bytes of the artifact that a checkpoint becomes; for passes that aim at a size.
+  public var artifactBytes: @Sendable (Checkpoint) throws -> Int = { checkpoint in
+    try checkpoint.tensors.reduce(0) { $0 + (try PackedSize.of(try $1.bytes.load())) }
+  }
   /// Told how far a step has come, 0 … 1; an error that it throws ends the pass.
   public var progress: @Sendable (_ step: String, _ fraction: Double) throws -> Void = { _, _ in }
 

@@ -1,5 +1,6 @@
 public import Evaluation
 public import ModelFiles
+public import Passes
 
 /// Everything one stage of a run did and cost: the contents of `report.json` and `report.md`.
 ///
@@ -21,6 +22,10 @@ public struct StageReport: Sendable, Equatable {
   public var tensors: [TensorReport]
   /// What was measured on text.
   public var evaluation: EvaluationReport
+  /// Whether the stage keeps within the run's budget; nil for the baseline, and without one.
+  public var budget: BudgetVerdict?
+  /// What the pass observed the model on; nil when it did not.
+  public var calibration: CalibrationSummary?
   /// Speed; nil when it was not measured.
   public var latency: LatencyMetrics?
   /// Remarks.
@@ -34,8 +39,8 @@ public struct StageReport: Sendable, Equatable {
   public init(
     index: Int, name: String, pass: String, recipe: JSONValue = .null, artifact: ArtifactReport,
     size: SizeReport,
-    tensors: [TensorReport], evaluation: EvaluationReport, latency: LatencyMetrics? = nil,
-    notes: [String] = [],
+    tensors: [TensorReport], evaluation: EvaluationReport, budget: BudgetVerdict? = nil,
+    calibration: CalibrationSummary? = nil, latency: LatencyMetrics? = nil, notes: [String] = [],
     warnings: [String] = [], run: RunContext
   ) {
     self.index = index
@@ -46,6 +51,8 @@ public struct StageReport: Sendable, Equatable {
     self.size = size
     self.tensors = tensors
     self.evaluation = evaluation
+    self.budget = budget
+    self.calibration = calibration
     self.latency = latency
     self.notes = notes
     self.warnings = warnings
@@ -128,13 +135,15 @@ public struct TensorReport: Sendable, Equatable {
   public var bytes: Int
   /// ‖w − w₀‖² / ‖w₀‖² against the baseline's tensor; nil when it was not compared.
   public var relativeSquaredError: Double?
+  /// How it was rounded; nil where the pass chose between no methods.
+  public var outcome: TensorOutcome?
   /// Why it was treated differently, if it was: "rows of 172 do not divide by 256".
   public var note: String?
 
   /// A tensor of these parts.
   public init(
     name: String, role: String, shape: [Int], format: String, bytes: Int, relativeSquaredError: Double? = nil,
-    note: String? = nil
+    outcome: TensorOutcome? = nil, note: String? = nil
   ) {
     self.name = name
     self.role = role
@@ -142,6 +151,7 @@ public struct TensorReport: Sendable, Equatable {
     self.format = format
     self.bytes = bytes
     self.relativeSquaredError = relativeSquaredError
+    self.outcome = outcome
     self.note = note
   }
 }

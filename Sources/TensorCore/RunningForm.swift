@@ -87,7 +87,8 @@ struct RunningForm: Sendable {
       for column in 0..<columns {
         let place = column / 32 * 34 + 2 + column % 32
         guard isWide else {
-          target.storeBytes(of: codes.load(fromByteOffset: column, as: UInt8.self), toByteOffset: place, as: UInt8.self)
+          target.storeBytes(
+            of: codes.load(fromByteOffset: column, as: UInt8.self), toByteOffset: place, as: UInt8.self)
           continue
         }
         let code = Int32(Int16(littleEndian: codes.loadUnaligned(fromByteOffset: 2 * column, as: Int16.self)))
@@ -98,7 +99,8 @@ struct RunningForm: Sendable {
       }
     }
     func half(_ offset: Int) -> Float {
-      ck_half_to_float(UInt16(littleEndian: region.base.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
+      ck_half_to_float(
+        UInt16(littleEndian: region.base.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
     }
     rowScales = (0..<rows).map { half($0 * stride) }
     columnScales = (0..<columns).map { half(rows * stride + 2 * $0) }

@@ -20,6 +20,7 @@ struct ConvertCommand: ParsableCommand {
 
   @OptionGroup var source: ModelArguments
   @OptionGroup var common: CommonArguments
+  @OptionGroup var calibration: CalibrationArguments
 
   @Option(name: [.short, .long], help: "The file to write; for --format safetensors a folder.")
   var output: String
@@ -68,7 +69,8 @@ struct ConvertCommand: ParsableCommand {
     let bar = ProgressBar(quiet: common.quiet)
     defer { bar.finish() }
     var conversion = Conversion(
-      container: container, pass: pass, packed: pack ? level ?? ArtifactFile.defaultLevel : nil,
+      container: container, pass: pass, calibration: calibration.applied(to: CalibrationPlan()),
+      packed: pack ? level ?? ArtifactFile.defaultLevel : nil,
       allowNonfinite: allowNonfinite, force: force)
     conversion.layout = loading.layout
     conversion.loader = loading.loader

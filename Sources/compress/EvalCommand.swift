@@ -29,6 +29,12 @@ struct EvalCommand: ParsableCommand {
   var baseline: String?
 
   @Option(
+    help: ArgumentHelp(
+      "Keep the baseline's logits on this text in this file: it runs once for many models, and need not be named again.",
+      valueName: "file"))
+  var reference: String?
+
+  @Option(
     help: "Text (.txt, .jsonl) or sentence pairs (.csv, .tsv) (default: the text shipped with the program).")
   var eval: String?
 
@@ -60,7 +66,7 @@ struct EvalCommand: ParsableCommand {
     plan.activations = activations
     let measurement = try ModelEvaluation.run(
       try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) },
-      plan: plan
+      reference: reference, plan: plan
     ) { bar.show($0) }
     bar.finish()
     Terminal.output(json ? measurement.json.text(indent: 2) + "\n" : measurement.text)

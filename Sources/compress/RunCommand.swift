@@ -1,4 +1,5 @@
 internal import ArgumentParser
+import Foundation
 internal import Compression
 internal import ModelFiles
 internal import Models
@@ -22,6 +23,7 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var source: ModelArguments
   @OptionGroup var common: CommonArguments
+  @OptionGroup var calibration: CalibrationArguments
 
   @Flag(help: "Quantize to 8 bits (Q8_0; in safetensors int8.channel).")
   var int8 = false
@@ -55,6 +57,7 @@ struct RunCommand: ParsableCommand {
 
   @Option(help: "Evaluate with activations in int8, as shipped, or in f32: weights' rounding alone (default: int8).")
   var activations: ActivationPrecision?
+  @OptionGroup var budget: BudgetArguments
 
   @Flag(help: "Leave latency out.")
   var noLatency = false
@@ -99,6 +102,7 @@ struct RunCommand: ParsableCommand {
     bar.finish()
     Terminal.output(outcome.table(width: Terminal.width))
     if !common.quiet { Terminal.output(outcome.places) }
+    try outcome.checkBudget()
   }
 
   /// The recipe of the file or of the flags, with the command line's options on top.
@@ -107,7 +111,7 @@ struct RunCommand: ParsableCommand {
     if let recipe {
       result = try Recipe(yaml: try TextFile.read(recipe), path: recipe)
     } else {
-      result = Recipe(stages: [QuantizePass(int8 ? .int8 : .int4)])
+      result = Recipe(stages: [QuantizePass(ProcessInfo.processInfo.environment["BPW"].flatMap(Double.init).map { .mixed(.bitsPerWeight($0)) } ?? ProcessInfo.processInfo.environment["BYTES"].flatMap(Int.init).map { .mixed(.bytes($0)) } ?? (int8 ? .int8 : .int4))]); if let m = ProcessInfo.processInfo.environment["METHOD"], var q = result.stages[0] as? QuantizePass { q.method = .init(rawValue: m); result.stages = [q] }
     }
     if allowRequantize { result.allowRequantize() }
     if let loader = loading.loader {
@@ -116,10 +120,12 @@ struct RunCommand: ParsableCommand {
     }
     if let layout = loading.layout { result.layout = layout }
     if let format { result.container = format }
+    result.calibration = calibration.applied(to: result.calibration)
     if let eval { result.evaluation.text = eval }
     if let context { result.evaluation.context = context }
     if let evalTokens { result.evaluation.tokens = evalTokens }
     if let activations { result.evaluation.activations = activations }
+    result.budget = budget.applied(to: result.budget)
     if noLatency { result.evaluation.latency = false }
     if let level { result.level = level }
     if let seed { result.seed = seed }

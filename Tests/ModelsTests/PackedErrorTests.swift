@@ -9,7 +9,8 @@ import Testing
 
   /// The error of loading, and of reading every tensor, after `change`.
   static func failure(
-    _ format: TensorFormat = .int4_g32, _ layout: PackedLayout? = nil, _ change: (inout ModelSource) throws -> Void
+    _ format: TensorFormat = .int4_g32, _ layout: PackedLayout? = nil,
+    _ change: (inout ModelSource) throws -> Void
   ) throws -> String {
     var source = try PackedTests.stored(PackedTests.quantized(format), layout)
     source.path = "folder"
@@ -31,14 +32,18 @@ import Testing
   @Test(arguments: ["weight_scale", "weight_packed", "weight_shape"])
   func aMissingPart(_ ending: String) throws {
     let text = try Self.failure { $0.tensors.removeAll { $0.name == "\(Self.module).\(ending)" } }
-    #expect(text.contains(ending == "weight_packed" ? "'\(Self.module).weight' is missing" : "'\(Self.module).\(ending)' is missing"))
+    #expect(
+      text.contains(
+        ending == "weight_packed"
+          ? "'\(Self.module).weight' is missing" : "'\(Self.module).\(ending)' is missing"))
   }
 
   @Test func wrongShapes() throws {
     let packed = try Self.failure { source in
       Self.part("weight_packed", of: &source) { $0.shape = [64, 2] }
     }
-    #expect(packed == "folder: tensor '\(Self.module).weight_packed' is 64 × 2; its neighbours ask for 32 × 4")
+    #expect(
+      packed == "folder: tensor '\(Self.module).weight_packed' is 64 × 2; its neighbours ask for 32 × 4")
     let scale = try Self.failure { source in
       Self.part("weight_scale", of: &source) { $0.shape = [1, 32] }
     }
@@ -49,7 +54,8 @@ import Testing
         $0.bytes = Self.region([UInt8](repeating: 0, count: 320))
       }
     }
-    #expect(groups == "folder: tensor '\(Self.module).weight': 5 scales for rows of 32, which they do not divide")
+    #expect(
+      groups == "folder: tensor '\(Self.module).weight': 5 scales for rows of 32, which they do not divide")
     let words = try Self.failure { source in
       Self.part("weight_packed", of: &source) {
         $0.shape = [32, 3]
@@ -85,7 +91,8 @@ import Testing
     let scale = try Self.failure { source in
       Self.part("weight_scale", of: &source) { $0.format = .i16 }
     }
-    #expect(scale == "folder: tensor '\(Self.module).weight_scale' is stored as i16; expected f16 or bf16 or f32")
+    #expect(
+      scale == "folder: tensor '\(Self.module).weight_scale' is stored as i16; expected f16 or bf16 or f32")
   }
 
   @Test func scalesThatAreNoNumbers() throws {
@@ -107,7 +114,8 @@ import Testing
         let text = try #require(source.configuration).text()
         let marker = "\"\(key)\":"
         #expect(text.contains(marker))
-        var weights = try #require(source.configuration?["quantization_config"]?["config_groups"]?["group_0"]?["weights"]?.objectValue)
+        var weights = try #require(
+          source.configuration?["quantization_config"]?["config_groups"]?["group_0"]?["weights"]?.objectValue)
         weights[key] = value
         var configuration = try #require(source.configuration?.objectValue)
         var method = try #require(configuration["quantization_config"]?.objectValue)
@@ -117,13 +125,18 @@ import Testing
         source.configuration = .object(configuration)
       }
     }
-    #expect(try settings("symmetric", .bool(false)).contains("compressed-tensors with zero points is not read here"))
+    #expect(
+      try settings("symmetric", .bool(false)).contains("compressed-tensors with zero points is not read here")
+    )
     #expect(try settings("num_bits", .integer(3)).contains("compressed-tensors of 3 bits is not read here"))
-    #expect(try settings("type", .string("float")).contains("compressed-tensors of type 'float' is not read here"))
+    #expect(
+      try settings("type", .string("float")).contains("compressed-tensors of type 'float' is not read here"))
     #expect(try settings("strategy", .string("block")).contains("with strategy 'block' is not read here"))
     let zeros = try Self.failure { source in
       source.tensors.append(
-        StoredTensor(name: "\(Self.module).weight_zero_point", shape: [4, 1], format: .i32, bytes: Self.region([UInt8](repeating: 0, count: 16))))
+        StoredTensor(
+          name: "\(Self.module).weight_zero_point", shape: [4, 1], format: .i32,
+          bytes: Self.region([UInt8](repeating: 0, count: 16))))
     }
     #expect(zeros.contains("weight_zero_point': zero points (asymmetric weights) are not read here"))
   }
@@ -139,7 +152,9 @@ import Testing
 
   @Test func gptqThatIsNotRead() throws {
     let zeros = try Self.failure(.int8_channel, .gptq) { source in
-      Self.part("qzeros", of: &source) { $0.bytes = Self.region([UInt8](repeating: 9, count: $0.bytes.count)) }
+      Self.part("qzeros", of: &source) {
+        $0.bytes = Self.region([UInt8](repeating: 9, count: $0.bytes.count))
+      }
     }
     #expect(zeros.contains("qzeros': zero points (asymmetric weights) are not read here"))
     let order = try Self.failure(.int4_g32, .own) { _ in }
@@ -148,14 +163,17 @@ import Testing
       Self.part("scales", of: &source) { $0.shape = [32, 1] }
     }
     #expect(shape.contains("scales' is 32 × 1; its neighbours ask for 1 × 32"))
-    let missing = try Self.failure(.int8_channel, .gptq) { $0.tensors.removeAll { $0.name.hasSuffix("q_proj.qzeros") } }
+    let missing = try Self.failure(.int8_channel, .gptq) {
+      $0.tensors.removeAll { $0.name.hasSuffix("q_proj.qzeros") }
+    }
     #expect(missing == "folder: tensor '\(Self.module).qzeros' is missing")
   }
 
   @Test func uniformBlobsThatLie() throws {
     func change(_ body: @escaping ([UInt8]) -> [UInt8]) throws -> String {
       try Self.failure(.uniform8) { source in
-        for place in source.tensors.indices where source.tensors[place].name == "\(Self.module).weight_uniform" {
+        for place in source.tensors.indices
+        where source.tensors[place].name == "\(Self.module).weight_uniform" {
           let bytes = body(try PackedTests.bytes(source.tensors[place]))
           source.tensors[place].shape = [bytes.count]
           source.tensors[place].bytes = Self.region(bytes)
@@ -163,7 +181,9 @@ import Testing
       }
     }
     let name = "\(Self.module).weight_uniform"
-    #expect(try change { Array($0.dropLast()) }.contains("'\(name)': its 1255 bytes do not fit the sizes it states"))
+    #expect(
+      try change { Array($0.dropLast()) }.contains("'\(name)': its 1255 bytes do not fit the sizes it states")
+    )
     #expect(try change { [255, 255, 255, 255] + $0.dropFirst(4) }.contains("do not fit the sizes it states"))
     #expect(try change { [0, 0, 0, 0] + $0.dropFirst(4) }.contains("do not fit the sizes it states"))
     #expect(try change { _ in [1, 2] }.contains("holds no uniform codes"))
@@ -174,7 +194,8 @@ import Testing
         return bytes
       } == "tensor '\(name)': scale 0 is NaN or infinite")
     // Any classes are an order of the columns.
-    #expect(try change { Array($0.prefix(8)) + [UInt8](repeating: 255, count: 32) + $0.dropFirst(40) } == "nothing")
+    #expect(
+      try change { Array($0.prefix(8)) + [UInt8](repeating: 255, count: 32) + $0.dropFirst(40) } == "nothing")
   }
 
   @Test func layoutsThatCannotHoldAFormat() throws {

@@ -94,7 +94,10 @@ import WeightCodecs
     let packed = try Self.integers(parts["weight_packed"])
     let scales = try #require(parts["weight_scale"]).values()
     let groups = scales.count / rows
-    #expect(try Self.bytes(#require(parts["weight_shape"])) == [5, 0, 0, 0, 0, 0, 0, 0, UInt8(columns), 0, 0, 0, 0, 0, 0, 0])
+    #expect(
+      try Self.bytes(#require(parts["weight_shape"])) == [
+        5, 0, 0, 0, 0, 0, 0, 0, UInt8(columns), 0, 0, 0, 0, 0, 0, 0,
+      ])
     let decoded = try tensor.values()
     for row in 0..<rows {
       for place in 0..<words * perWord {
@@ -120,8 +123,10 @@ import WeightCodecs
       return Int16((sum * (place % columns % 2 == 0 ? 40 : 2)).rounded())
     }
     let scales = (0..<columns).map { Float($0 + 1) }
-    let made = try UniformTensor(codes: codes, rowScales: [Float](repeating: 0.5, count: rows), columnScales: scales)
-    let tensor = StoredTensor(name: "a.weight", shape: [rows, columns], format: made.format, bytes: TensorBytes(made.bytes))
+    let made = try UniformTensor(
+      codes: codes, rowScales: [Float](repeating: 0.5, count: rows), columnScales: scales)
+    let tensor = StoredTensor(
+      name: "a.weight", shape: [rows, columns], format: made.format, bytes: TensorBytes(made.bytes))
     let blob = try Self.bytes(#require(try Self.parts(tensor, .own)["weight_uniform"]))
     #expect(blob[0..<8] == [88, 2, 0, 0, 40, 0, 0, 0])
     let classes = Array(blob[8..<8 + columns])
@@ -186,7 +191,8 @@ import WeightCodecs
   }
 
   @Test(arguments: [
-    ("int4-g32", TensorFormat.int4_g32), ("int4-channel", .int4_g64), ("int8-g32", .q8_0), ("int8-channel", .int8_channel),
+    ("int4-g32", TensorFormat.int4_g32), ("int4-channel", .int4_g64), ("int8-g32", .q8_0),
+    ("int8-channel", .int8_channel),
   ])
   func logitsAgreeWithTransformers(name: String, format: TensorFormat) throws {
     let checkpoint = try Checkpoint.load(Self.source(name))

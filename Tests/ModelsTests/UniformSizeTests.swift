@@ -39,12 +39,15 @@ import WeightCodecs
     }
   }
 
-  @Test(.enabled(if: SharedData.isPresent), arguments: [(Float(0.2), Float(0)), (0.2, 0.5), (0.5, 0), (0.5, 0.5), (1, 0.5)])
+  @Test(
+    .enabled(if: SharedData.isPresent),
+    arguments: [(Float(0.2), Float(0)), (0.2, 0.5), (0.5, 0), (0.5, 0.5), (1, 0.5)])
   func artifactsComeNearTheEntropy(step: Float, spread: Float) throws {
     let folder = SharedData.path("models/books-7m")
     var checkpoint = try Checkpoint.load(try ModelFiles.open(folder))
     var (ideal, weights) = (0.0, 0)
-    checkpoint.tensors = try checkpoint.tensors.filter { checkpoint.role(of: $0).isLinear }.prefix(14).map { tensor in
+    checkpoint.tensors = try checkpoint.tensors.filter { checkpoint.role(of: $0).isLinear }.prefix(14).map {
+      tensor in
       let codes = try Self.codes(tensor, step: step, spread: spread)
       ideal += Self.entropy(codes, rows: tensor.rowCount, columns: tensor.rowLength)
       weights += tensor.elementCount

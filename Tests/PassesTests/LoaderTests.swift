@@ -11,7 +11,8 @@ import Testing
     let configuration = JSONValue.object(
       JSONObject([
         ("model_type", .string("llama")), ("hidden_size", .integer(64)), ("intermediate_size", .integer(64)),
-        ("num_hidden_layers", .integer(1)), ("num_attention_heads", .integer(2)), ("vocab_size", .integer(64)),
+        ("num_hidden_layers", .integer(1)), ("num_attention_heads", .integer(2)),
+        ("vocab_size", .integer(64)),
       ]))
     let architecture = try #require(ArchitectureList.named("llama")).init(configuration: configuration)
     let tensors = architecture.requiredTensors.map { name, shape in
@@ -25,7 +26,8 @@ import Testing
   }
 
   static func refusal(
-    _ loader: Loader, _ formats: [String: TensorFormat], _ container: OutputContainer, _ layout: PackedLayout? = nil
+    _ loader: Loader, _ formats: [String: TensorFormat], _ container: OutputContainer,
+    _ layout: PackedLayout? = nil
   ) throws -> String? {
     do {
       try LoaderRules.of(loader).check(try checkpoint(formats), in: container, layout: layout)
@@ -52,7 +54,9 @@ import Testing
     #expect(
       try Self.refusal(loader, Self.all(.q8_0), .gguf)
         == "\(loader.rawValue) loads safetensors, not gguf: leave --format out")
-    #expect(try Self.refusal(loader, Self.all(.int8_channel), .safetensors, .own)?.contains("the compress layout") == true)
+    #expect(
+      try Self.refusal(loader, Self.all(.int8_channel), .safetensors, .own)?.contains("the compress layout")
+        == true)
   }
 
   @Test func vllmFusesLayers() throws {
@@ -74,9 +78,12 @@ import Testing
   @Test func othersTakeTheirOwn() throws {
     #expect(try Self.refusal(.llamaCpp, Self.all(.q4_k), .gguf) == nil)
     #expect(
-      try Self.refusal(.llamaCpp, [:], .safetensors) == "llama.cpp loads gguf, not safetensors: leave --format out")
+      try Self.refusal(.llamaCpp, [:], .safetensors)
+        == "llama.cpp loads gguf, not safetensors: leave --format out")
     #expect(try Self.refusal(.mlx, [:], .safetensors) == nil)
-    #expect(try Self.refusal(.mlx, Self.all(.int4_g64), .safetensors, .compressedTensors)?.contains("only floats are written") == true)
+    #expect(
+      try Self.refusal(.mlx, Self.all(.int4_g64), .safetensors, .compressedTensors)?.contains(
+        "only floats are written") == true)
   }
 
   @Test func widthsAreFormatsOfTheContainer() throws {

@@ -21,7 +21,9 @@ import WeightCodecs
 
   /// Groups divide rows or become smaller, and say so; one scale a row takes any.
   @Test func `groups that do not divide become smaller`() {
-    for (length, expected) in [(128, TensorFormat.int4_g128), (192, .int4_g64), (96, .int4_g32), (48, .int8_channel)] {
+    for (length, expected) in [
+      (128, TensorFormat.int4_g128), (192, .int4_g64), (96, .int4_g32), (48, .int8_channel),
+    ] {
       let choice = FormatPlan.fallback(for: .int4_g128, rowLength: length)
       #expect(choice.format == expected)
       #expect((choice.reason == nil) == (expected == .int4_g128))

@@ -7,7 +7,8 @@ import WeightCodecs
   @Test func `int8 rows lie within half a step of their weights`() throws {
     for columns in [1, 5, 33, 500] {
       let row = normal(columns, seed: UInt64(columns), scale: 0.05)
-      let bytes = array(try TensorCoding.encode(Matrix(rows: 1, columns: columns, elements: row), format: .int8_channel))
+      let bytes = array(
+        try TensorCoding.encode(Matrix(rows: 1, columns: columns, elements: row), format: .int8_channel))
       let codes = bytes[2...].map { Int(Int8(bitPattern: $0)) }
       #expect(codes.allSatisfy { (-127...127).contains($0) })
       let scale = Float(Float16(bitPattern: UInt16(bytes[0]) | UInt16(bytes[1]) << 8))
@@ -70,14 +71,16 @@ import WeightCodecs
     let columns = 256
     let codec = try #require(CodecList.gridCodec(for: format))
     let row = normal(columns, seed: 3, scale: 0.02)
-    var bytes = array(try TensorCoding.encode(Matrix(rows: 1, columns: columns, elements: row), format: format))
+    var bytes = array(
+      try TensorCoding.encode(Matrix(rows: 1, columns: columns, elements: row), format: format))
     let levels = codec.grid.levels.count
     let codes = (0..<columns).map { UInt8(($0 * 37) % levels) }
     bytes.withUnsafeMutableBytes { codec.storeCodes(codes, columns: columns, into: $0) }
     let groups = max(1, columns / codec.grid.groupLength)
     var (scales, offsets) = ([Float](repeating: .nan, count: groups), [Float](repeating: .nan, count: groups))
     bytes.withUnsafeBytes { codec.readScales($0, columns: columns, scales: &scales, offsets: &offsets) }
-    let decoded = try TensorCoding.decode(ByteRegion(bytes), format: format, rows: 1, columns: columns).elements
+    let decoded = try TensorCoding.decode(ByteRegion(bytes), format: format, rows: 1, columns: columns)
+      .elements
     for column in 0..<columns {
       let group = column / codec.grid.groupLength
       #expect(decoded[column] == scales[group] * codec.grid.levels[Int(codes[column])] + offsets[group])

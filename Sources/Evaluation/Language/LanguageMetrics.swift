@@ -55,6 +55,9 @@ public struct Divergence: Sendable, Equatable {
   public var deltaProbability: Estimate
   /// ln(PPL / baseline PPL). Paired: the errors that both share cancel.
   public var logRatio: Estimate
+  /// The mean probability of the tokens that were not compared one by one but lumped together; nil when all were compared. Where
+  /// there is one, all KL divergences are lower bounds.
+  public var tailMass: Double?
 
   /// PPL / baseline PPL − 1, from ``logRatio`` by the delta method.
   public var perplexityChange: Estimate {
@@ -65,7 +68,8 @@ public struct Divergence: Sendable, Equatable {
   /// A comparison of these parts.
   public init(
     baselinePerplexity: Estimate, mean: Estimate, median: Double, percentile99: Double, percentile999: Double,
-    maximum: Double, sameTop: Estimate, deltaProbability: Estimate, logRatio: Estimate
+    maximum: Double, sameTop: Estimate, deltaProbability: Estimate, logRatio: Estimate,
+    tailMass: Double? = nil
   ) {
     self.baselinePerplexity = baselinePerplexity
     self.mean = mean
@@ -76,6 +80,7 @@ public struct Divergence: Sendable, Equatable {
     self.sameTop = sameTop
     self.deltaProbability = deltaProbability
     self.logRatio = logRatio
+    self.tailMass = tailMass
   }
 }
 

@@ -15,7 +15,8 @@ enum CompressedTensors {
   static func parts(of tensor: StoredTensor, module: String) -> [StoredTensor] {
     let (rows, columns, format) = (tensor.rowCount, tensor.rowLength, tensor.format)
     let scales = StoredScales.count(format, columns: columns)
-    let scale = tensor.derived(module + ".weight_scale", shape: [rows, scales], format: .f16) { source, target in
+    let scale = tensor.derived(module + ".weight_scale", shape: [rows, scales], format: .f16) {
+      source, target in
       for row in 0..<rows {
         for index in 0..<scales {
           let bits = StoredScales.bits(source, format: format, columns: columns, row: row, index: index)

@@ -68,7 +68,8 @@ enum CompressedTensorsReader {
     let limit = 1 << 40
     guard sizes.allSatisfy({ $0 > 0 && $0 < limit }) else {
       throw ModelError(
-        .wrongShape, "", "tensor '\(shape.name)' states the sizes \(sizes[0]) and \(sizes[1]), which cannot be")
+        .wrongShape, "",
+        "tensor '\(shape.name)' states the sizes \(sizes[0]) and \(sizes[1]), which cannot be")
     }
     return (sizes[0], sizes[1])
   }

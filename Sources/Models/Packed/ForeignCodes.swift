@@ -24,7 +24,8 @@ struct ForeignCodes: Sendable {
   func tensor() throws -> StoredTensor {
     guard groups > 0, columns % groups == 0 else {
       throw ModelError(
-        .unsupported, "", "tensor '\(name)': \(groups) scales for rows of \(columns), which they do not divide")
+        .unsupported, "",
+        "tensor '\(name)': \(groups) scales for rows of \(columns), which they do not divide")
     }
     let group = columns / groups
     if bits == 4, let format = [128, 64, 32].first(where: { group % $0 == 0 }).flatMap(Int4Codes.format) {
@@ -43,7 +44,8 @@ struct ForeignCodes: Sendable {
     }
     guard bits == 8, group % 32 == 0 else {
       throw ModelError(
-        .unsupported, "", "tensor '\(name)': \(bits)-bit codes in groups of \(group) are not read here; "
+        .unsupported, "",
+        "tensor '\(name)': \(bits)-bit codes in groups of \(group) are not read here; "
           + "groups of a multiple of 32, or one scale a row, are")
     }
     return made(.q8_0) { codes, scales, target in
@@ -57,9 +59,10 @@ struct ForeignCodes: Sendable {
 
   private func made(
     _ format: TensorFormat,
-    _ fill: @escaping @Sendable (
-      _ codes: UnsafePointer<UInt8>, _ scales: UnsafePointer<UInt16>, _ row: UnsafeMutablePointer<UInt8>
-    ) -> Void
+    _ fill:
+      @escaping @Sendable (
+        _ codes: UnsafePointer<UInt8>, _ scales: UnsafePointer<UInt16>, _ row: UnsafeMutablePointer<UInt8>
+      ) -> Void
   ) -> StoredTensor {
     let rowBytes = format.byteCount(of: columns) ?? 0
     let (source, count) = (self, rows * rowBytes)

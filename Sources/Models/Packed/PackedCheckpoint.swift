@@ -13,7 +13,8 @@ extension Checkpoint {
     let layout = wanted ?? (isUniform ? .own : .compressedTensors)
     for tensor in quantized {
       if let obstacle = obstacle(tensor, layout) {
-        throw ModelError(.unsupported, source.path, "tensor '\(tensor.name)' (\(tensor.format.rawValue)): \(obstacle)")
+        throw ModelError(
+          .unsupported, source.path, "tensor '\(tensor.name)' (\(tensor.format.rawValue)): \(obstacle)")
       }
     }
     if layout == .gptq, let first = quantized.first,
@@ -37,11 +38,13 @@ extension Checkpoint {
     case .uniform8, .uniform16:
       return layout == .own ? nil : "the \(layout.rawValue) layout has no uniform codes; leave the layout out"
     default:
-      return "safetensors has no such blocks; use --format gguf, or int4.g128, int4.g64, int4.g32 or int8.channel"
+      return
+        "safetensors has no such blocks; use --format gguf, or int4.g128, int4.g64, int4.g32 or int8.channel"
     }
     guard layout != .own else { return nil }
     guard role(of: tensor).isLinear else {
-      return "the \(layout.rawValue) layout quantizes linear layers; keep the \(role(of: tensor).rawValue) in bf16"
+      return
+        "the \(layout.rawValue) layout quantizes linear layers; keep the \(role(of: tensor).rawValue) in bf16"
     }
     return layout == .gptq ? GPTQ.obstacle(tensor).map { "the gptq layout packs \($0)" } : nil
   }

@@ -71,7 +71,8 @@ extension StoredTensor {
     let numbers = try values()
     if let place = numbers.firstIndex(where: { !$0.isFinite || abs($0) > 65504 }) {
       throw ModelError(
-        .nonFinite, "", "tensor '\(name)': scale \(place) is \(numbers[place]), which half precision cannot hold")
+        .nonFinite, "",
+        "tensor '\(name)': scale \(place) is \(numbers[place]), which half precision cannot hold")
     }
     return [UInt16](unsafeUninitializedCapacity: numbers.count) { target, count in
       if let base = target.baseAddress { Kernels.encode(numbers, as: .f16, into: base, count: numbers.count) }

@@ -18,10 +18,13 @@ extension ModelSource {
     case .own:
       guard settings["version"]?.intValue == 1 else {
         throw ModelError(
-          .unsupported, path, "config.json has a quantization_config of compress of another version; use a newer compress")
+          .unsupported, path,
+          "config.json has a quantization_config of compress of another version; use a newer compress")
       }
       result.tensors = try withModules(CompressedTensorsReader.endings + [UniformBlob.ending]) { module in
-        guard let blob = module.parts[UniformBlob.ending] else { return try CompressedTensorsReader.matrix(of: module) }
+        guard let blob = module.parts[UniformBlob.ending] else {
+          return try CompressedTensorsReader.matrix(of: module)
+        }
         return try UniformBlob.matrix(blob, name: module.module + ".weight")
       }
     case .gptq:
@@ -36,7 +39,8 @@ extension ModelSource {
     case nil:
       throw ModelError(
         .unsupported, path,
-        "config.json says that the weights are quantized already by '\(method)'; start from the original checkpoint")
+        "config.json says that the weights are quantized already by '\(method)'; start from the original checkpoint"
+      )
     }
     if var object = configuration?.objectValue {
       object["quantization_config"] = nil
@@ -53,7 +57,8 @@ extension ModelSource {
       do {
         return try Array(text.utf8).withUnsafeBytes { try JSONValue(parsing: $0) }
       } catch {
-        throw ModelError(.badConfiguration, path, "quantization_config in the file's metadata is no valid JSON: \(error)")
+        throw ModelError(
+          .badConfiguration, path, "quantization_config in the file's metadata is no valid JSON: \(error)")
       }
     }
   }
@@ -81,7 +86,9 @@ extension ModelSource {
       guard bits == 4 || bits == 8 else { throw refuse("of \(bits) bits") }
       if weights["symmetric"]?.boolValue == false { throw refuse("with zero points") }
       let strategy = weights["strategy"]?.stringValue
-      if let strategy, !["group", "channel"].contains(strategy) { throw refuse("with strategy '\(strategy)'") }
+      if let strategy, !["group", "channel"].contains(strategy) {
+        throw refuse("with strategy '\(strategy)'")
+      }
     }
     if let format = settings["format"]?.stringValue,
       !["pack-quantized", "int-quantized", "naive-quantized", "mixed-precision", "dense"].contains(format)

@@ -121,7 +121,9 @@ enum UniformBlob {
       groups.remove(at: best + 1)
     }
     var classes = [UInt8](repeating: 0, count: columns)
-    for (index, group) in groups.enumerated() { for column in group.members { classes[column] = UInt8(index) } }
+    for (index, group) in groups.enumerated() {
+      for column in group.members { classes[column] = UInt8(index) }
+    }
     return classes
   }
 
@@ -140,12 +142,14 @@ enum UniformBlob {
   static func matrix(_ tensor: StoredTensor, name: String) throws -> StoredTensor {
     guard tensor.format == .u8, tensor.shape.count == 1, tensor.elementCount >= 8 else {
       throw ModelError(
-        .wrongShape, "", "tensor '\(tensor.name)' (\(tensor.shapeText), \(tensor.format.rawValue)) holds no uniform codes")
+        .wrongShape, "",
+        "tensor '\(tensor.name)' (\(tensor.shapeText), \(tensor.format.rawValue)) holds no uniform codes")
     }
     let blob = try tensor.bytes.load()
     guard let (places, width) = places(of: blob.buffer) else {
       throw ModelError(
-        .wrongShape, "", "tensor '\(tensor.name)': its \(tensor.elementCount) bytes do not fit the sizes it states")
+        .wrongShape, "",
+        "tensor '\(tensor.name)': its \(tensor.elementCount) bytes do not fit the sizes it states")
     }
     let format: TensorFormat = width == 1 ? .uniform8 : .uniform16
     let count = format.byteCount(rows: places.rows, columns: places.columns) ?? 0
@@ -165,7 +169,9 @@ enum UniformBlob {
     guard blob.count >= 8 else { return nil }
     let rows = Int(UInt32(littleEndian: blob.loadUnaligned(as: UInt32.self)))
     let columns = Int(UInt32(littleEndian: blob.loadUnaligned(fromByteOffset: 4, as: UInt32.self)))
-    guard rows > 0, columns > 0, rows < 1 << 31, columns < 1 << 31, rows <= blob.count / columns else { return nil }
+    guard rows > 0, columns > 0, rows < 1 << 31, columns < 1 << 31, rows <= blob.count / columns else {
+      return nil
+    }
     let places = Places(rows: rows, columns: columns)
     switch blob.count - places.codes {
     case places.area: return (places, 1)
@@ -205,7 +211,9 @@ enum UniformBlob {
     for (place, column) in order(classes).enumerated() {
       let codes = blob.base + places.codes + place * rows
       for row in 0..<rows {
-        let (low, offset) = (codes.load(fromByteOffset: row, as: Int8.self), row * stride + 2 + column * width)
+        let (low, offset) = (
+          codes.load(fromByteOffset: row, as: Int8.self), row * stride + 2 + column * width
+        )
         guard width == 2 else {
           target.storeBytes(of: low, toByteOffset: offset, as: Int8.self)
           continue

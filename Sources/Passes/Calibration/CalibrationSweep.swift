@@ -17,9 +17,12 @@ final class CalibrationSweep {
     let layers: [(name: String, weights: Matrix)]
     /// What they saw.
     let observation: LayerObservation
-    /// What a scale of the input's columns can be folded into; see `BlockStep`.
-    let scaledBy: [String]
+    /// What a scale of the input's columns can be folded into, in single precision; see `BlockStep`.
+    let sources: [(name: String, weights: Matrix)]
   }
+
+  /// Turns a block's tensors into others with which it does the same, before anything is rounded: called for each step.
+  typealias Preparation = (Step) throws -> [StoredTensor]
 
   /// Replaces tensors: called for each step, returns the tensors as they will be stored, by canonical name.
   typealias Transform = (Step) throws -> [String: StoredTensor]
@@ -78,13 +81,30 @@ final class CalibrationSweep {
     return result
   }
 
+  /// Walks through the original alone: each step is seen with the original's inputs, and nothing is replaced.
+  func observe(_ see: (Step) throws -> Void) throws {
+    let stream = try ActivationStore(count: tokenCount * model.hiddenWidth, limit: context.memoryLimit)
+    try run(original: stream, compressed: stream) { step in
+      try see(step)
+      return [:]
+    }
+  }
+
   /// Walks through the whole model: first what is embedded, then each block's steps, last the output.
   ///
   /// A tied output is observed in the original model before the walk begins, and replaced first, since it is the embedding, too.
-  func run(_ transform: Transform) throws {
-    let width = model.hiddenWidth
-    let original = try ActivationStore(count: tokenCount * width, limit: context.memoryLimit.map { $0 / 2 })
-    let compressed = try ActivationStore(count: tokenCount * width, limit: context.memoryLimit.map { $0 / 2 })
+  func run(preparing: Preparation? = nil, _ transform: Transform) throws {
+    let (count, limit) = (tokenCount * model.hiddenWidth, context.memoryLimit.map { $0 / 2 })
+    try run(
+      original: try ActivationStore(count: count, limit: limit),
+      compressed: try ActivationStore(count: count, limit: limit), preparing: preparing, transform)
+  }
+
+  /// The walk; with one stream for both, nothing may be replaced.
+  private func run(
+    original: ActivationStore, compressed: ActivationStore, preparing: Preparation? = nil,
+    _ transform: Transform
+  ) throws {
     var replaced: [String: StoredTensor] = [:]
     try embed(originals(model.embeddingNames), into: original)
     if checkpoint.isTied, let embedding = model.embeddingNames.first {
@@ -97,13 +117,16 @@ final class CalibrationSweep {
           try transform(
             Step(
               block: nil, layers: [layer],
-              observation: LayerObservation(width: 0), scaledBy: []))
+              observation: LayerObservation(width: 0), sources: []))
         ) { $1 }
       }
     }
-    try embed(originals(model.embeddingNames, replaced), into: compressed)
+    if original !== compressed || checkpoint.isTied {
+      try embed(originals(model.embeddingNames, replaced), into: compressed)
+    }
     for index in 0..<model.blockCount {
-      try sweep(block: index, original: original, compressed: compressed, transform)
+      try sweep(
+        block: index, original: original, compressed: compressed, preparing: preparing, transform)
     }
     if !checkpoint.isTied, let name = model.outputName, let tensor = tensors[name] {
       var observation = LayerObservation(width: tensor.rowLength)
@@ -114,17 +137,19 @@ final class CalibrationSweep {
       _ = try transform(
         Step(
           block: nil, layers: [(name: name, weights: try CalibrationSweep.matrix(tensor))],
-          observation: observation, scaledBy: []))
+          observation: observation, sources: []))
     }
     try context.progress("calibrate", 1)
   }
 
   /// One block: every step observed, replaced, and run.
   private func sweep(
-    block index: Int, original: ActivationStore, compressed: ActivationStore, _ transform: Transform
+    block index: Int, original: ActivationStore, compressed: ActivationStore, preparing: Preparation?,
+    _ transform: Transform
   ) throws {
     let names = model.tensorNames(ofBlock: index)
-    let before = try originals(names)
+    var before = try originals(names)
+    if let preparing { before = try prepared(before, block: index, stream: original, preparing) }
     var replaced: [String: StoredTensor] = [:]
     let first = try model.makeBlock(index, tensors: TensorLookup(before, path: checkpoint.source.path))
     let steps = model.steps(ofBlock: index)
@@ -140,16 +165,41 @@ final class CalibrationSweep {
       try observe(&observation, original: original, compressed: compressed) { hidden, isOriginal, batch, _, x in
         (isOriginal ? first : second).input(ofStep: place, hidden: hidden, sequences: batch.ranges, into: x)
       }
-      let layers = try step.layers.compactMap { name in
-        try self.tensors[name].map { (name: name, weights: try CalibrationSweep.matrix($0)) }
-      }
       let result = try transform(
-        Step(block: index, layers: layers, observation: observation, scaledBy: step.scaledBy))
+        Step(
+          block: index, layers: try CalibrationSweep.matrices(step.layers, of: before),
+          observation: observation, sources: []))
       for (name, tensor) in result { replaced[name] = try CalibrationSweep.decoded(tensor) }
       let third = try current()
-      try finish(step: place, of: first, width: step.inputWidth, original)
+      if original !== compressed { try finish(step: place, of: first, width: step.inputWidth, original) }
       try finish(step: place, of: third, width: step.inputWidth, compressed)
     }
+  }
+
+  /// A block's tensors after `preparing` saw each step at work; the stream of hidden states is used up and made good again.
+  private func prepared(
+    _ tensors: [StoredTensor], block index: Int, stream: ActivationStore, _ preparing: Preparation
+  ) throws -> [StoredTensor] {
+    var tensors = tensors
+    let count = tokenCount * model.hiddenWidth
+    let work = try ActivationStore(count: count, limit: context.memoryLimit.map { $0 / 2 })
+    work.base.update(from: stream.base, count: count)
+    let block = try model.makeBlock(index, tensors: TensorLookup(tensors, path: checkpoint.source.path))
+    for (place, step) in model.steps(ofBlock: index).enumerated() {
+      var observation = LayerObservation(width: step.inputWidth)
+      try observe(&observation, original: work, compressed: work) { hidden, _, batch, _, x in
+        block.input(ofStep: place, hidden: hidden, sequences: batch.ranges, into: x)
+      }
+      let changed = try preparing(
+        Step(
+          block: index, layers: try CalibrationSweep.matrices(step.layers, of: tensors),
+          observation: observation, sources: try CalibrationSweep.matrices(step.scaledBy, of: tensors)))
+      for tensor in changed {
+        if let place = tensors.firstIndex(where: { $0.name == tensor.name }) { tensors[place] = tensor }
+      }
+      try finish(step: place, of: block, width: step.inputWidth, work)
+    }
+    return tensors
   }
 
   /// Runs every sequence through a step's input in both streams.
@@ -167,7 +217,11 @@ final class CalibrationSweep {
     for (index, batch) in batches.enumerated() {
       let offset = batch.start * model.hiddenWidth
       try input(original.base + offset, true, batch, index, x.base)
-      try input(compressed.base + offset, false, batch, index, y.base)
+      if original === compressed {
+        y.base.update(from: x.base, count: batch.tokens * width)
+      } else {
+        try input(compressed.base + offset, false, batch, index, y.base)
+      }
       let isFinite = [x, y].map { Kernels.allFinite($0.base, count: batch.tokens * width) }
       if let bad = isFinite.firstIndex(of: false) {
         throw PassError(
@@ -227,7 +281,7 @@ final class CalibrationSweep {
     }
     return Step(
       block: nil, layers: [(name: name, weights: try CalibrationSweep.matrix(tensor))],
-      observation: observation, scaledBy: [])
+      observation: observation, sources: [])
   }
 
   // MARK: Tensors
@@ -239,16 +293,19 @@ final class CalibrationSweep {
     }
   }
 
+  /// The matrices of these names that are among `tensors`.
+  private static func matrices(_ names: [String], of tensors: [StoredTensor]) throws -> [(
+    name: String, weights: Matrix
+  )] {
+    try names.compactMap { name in
+      try tensors.first { $0.name == name }.map { (name: name, weights: try matrix($0)) }
+    }
+  }
+
   /// A tensor in single precision.
   static func decoded(_ tensor: StoredTensor) throws -> StoredTensor {
     guard tensor.format != .f32 else { return tensor }
-    let matrix = try matrix(tensor)
-    var result = tensor
-    result.format = .f32
-    result.bytes = TensorBytes(matrix.elements.withUnsafeBytes { bytes in
-      ByteRegion(count: bytes.count) { $0.copyMemory(from: bytes) }
-    })
-    return result
+    return tensor.replaced(by: try matrix(tensor))
   }
 
   /// A tensor's numbers: a vector is one row.

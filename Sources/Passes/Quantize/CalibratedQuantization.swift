@@ -19,7 +19,17 @@ struct CalibratedQuantization {
     let stored = Dictionary(checkpoint.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     var replaced: [String: StoredTensor] = [:]
     var outcomes: [String: TensorOutcome] = [:]
-    try sweep.run { step in
+    let scaling = ActivationAwareScaling(formats: formats, stored: stored)
+    var floats: [String: StoredTensor] = [:]
+    let preparing: CalibrationSweep.Preparation? =
+      method != .awq
+      ? nil
+      : { step in
+        let changed = try scaling.scaled(step)
+        for tensor in changed { floats[tensor.name] = tensor }
+        return changed
+      }
+    try sweep.run(preparing: preparing) { step in
       var result: [String: StoredTensor] = [:]
       var factor: FeedbackFactor?
       for (name, weights) in step.layers {
@@ -46,11 +56,13 @@ struct CalibratedQuantization {
       replaced.merge(result) { $1 }
       return result
     }
-    var checkpoint = plan.reencode(checkpoint)
-    for place in checkpoint.tensors.indices {
-      if let tensor = replaced[checkpoint.tensors[place].name] { checkpoint.tensors[place] = tensor }
+    // What scales were folded into and is not rounded itself: norms, biases.
+    for (name, tensor) in floats where replaced[name] == nil { replaced[name] = tensor }
+    var rounded = plan.reencode(checkpoint)
+    for place in rounded.tensors.indices {
+      if let tensor = replaced[rounded.tensors[place].name] { rounded.tensors[place] = tensor }
     }
-    var result = PassResult(checkpoint: checkpoint, plan: plan)
+    var result = PassResult(checkpoint: rounded, plan: plan)
     result.outcomes = outcomes
     return result
   }
@@ -71,9 +83,9 @@ struct CalibratedQuantization {
         outcome: TensorOutcome(method: method, heldOutError: error, plainError: plainError, blend: blend))
     }
     let diagonal = layer.observation.diagonal
-    if method == .imatrix {
+    if method != .gptq {
       try consider(
-        try TensorCoding.encode(layer.weights, format: format, importance: diagonal), method: "imatrix")
+        try TensorCoding.encode(layer.weights, format: format, importance: diagonal), method: method.rawValue)
       return best
     }
     let importance = env["IMP"] == "cond" ? layer.factor.conditional : diagonal

@@ -14,6 +14,8 @@ public struct QuantizePass: Pass {
   public enum Target: Sendable, Equatable {
     case int8, int4
     case format(TensorFormat)
+    /// Each group of layers gets the block format that keeps the model best at a size.
+    case mixed(SizeGoal)
 
     /// The name in recipes.
     public var name: String {
@@ -21,6 +23,7 @@ public struct QuantizePass: Pass {
       case .int8: "int8"
       case .int4: "int4"
       case .format(let format): format.rawValue
+      case .mixed: "mixed"
       }
     }
 
@@ -127,6 +130,14 @@ public struct QuantizePass: Pass {
   }
 
   public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult {
+    if case .mixed(let goal) = target {
+      guard let calibration = context.calibration else {
+        throw PassError("formats are chosen by measuring the model, which cannot be run; use --int4 or --int8")
+      }
+      return try MixedQuantization(
+        plan: plan, checkpoint: checkpoint, calibration: calibration, context: context
+      ).quantized(bytes: goal.bytes(parameters: checkpoint.parameterCount))
+    }
     let method = method ?? .gptq
     if method != .rtn,
       let result = try CalibratedQuantization(plan: plan, method: method, context: context).apply(to: checkpoint)
@@ -163,11 +174,12 @@ public struct QuantizePass: Pass {
       // Loaders of these formats quantize linear layers only.
       case .format(.int4_g128), .format(.int4_g64), .format(.int4_g32), .format(.int8_channel): nil
       case .format(let format): format
+      case .mixed: .q6_k
       }
     case _ where role.isLinear:
       return switch target {
       case .int8: .q8_0
-      case .int4: .q4_k
+      case .int4, .mixed: .q4_k
       case .format(let format): format
       }
     default: return nil

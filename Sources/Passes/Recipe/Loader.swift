@@ -31,7 +31,8 @@ public struct LoaderRules: Sendable {
       fused: [[.query, .key, .value], [.gate, .up]],
       advice: "it takes int4.g128, int4.g64, int4.g32 and int8.channel"),
     LoaderRules(
-      loader: .transformers, containers: [.safetensors], layouts: [.compressedTensors, .gptq], quantized: groups,
+      loader: .transformers, containers: [.safetensors], layouts: [.compressedTensors, .gptq],
+      quantized: groups,
       fused: [], advice: "it takes int4.g128, int4.g64, int4.g32 and int8.channel"),
     LoaderRules(
       loader: .llamaCpp, containers: [.gguf], layouts: [], quantized: nil, fused: [],

@@ -8,6 +8,7 @@ public import Models
 /// format: gguf
 /// stages:
 ///   - quantize: {format: int4}
+/// calibration: {text: notes.txt, tokens: 32768}
 /// evaluation: {context: 512, tokens: 16384}
 /// ```
 public struct Recipe: Sendable {
@@ -25,6 +26,10 @@ public struct Recipe: Sendable {
   public var stages: [any Pass]
   /// How every stage is evaluated.
   public var evaluation = EvaluationPlan()
+  /// What passes that look at the model at work observe it on.
+  public var calibration = CalibrationPlan()
+  /// The harm that the last stage may do.
+  public var budget = QualityBudget()
   /// The seed of everything random.
   public var seed = 0
   /// The zstd level of the artifacts.
@@ -57,7 +62,9 @@ public struct EvaluationPlan: Sendable, Equatable {
 }
 
 extension Recipe {
-  private static let keys = ["version", "format", "layout", "for", "stages", "evaluation", "seed", "level"]
+  private static let keys = [
+    "version", "format", "layout", "for", "stages", "calibration", "evaluation", "budget", "seed", "level",
+  ]
 
   /// Reads a recipe from YAML text. Unknown keys, wrong types and values out of range are errors with their line.
   public init(yaml text: String, path: String) throws(RecipeError) {
@@ -75,7 +82,8 @@ extension Recipe {
     if let name = try top.string("layout") {
       guard let layout = PackedLayout(rawValue: name) else {
         throw top.failure(
-          "unknown layout '\(name)'; known are \(PackedLayout.allCases.map(\.rawValue).joined(separator: ", "))")
+          "unknown layout '\(name)'; known are \(PackedLayout.allCases.map(\.rawValue).joined(separator: ", "))"
+        )
       }
       self.layout = layout
     }
@@ -89,7 +97,9 @@ extension Recipe {
     }
     stages = []
     for stage in try top.mappings("stages") ?? [] { stages.append(try PassList.pass(from: stage)) }
+    if var section = try top.mapping("calibration") { calibration = try CalibrationPlan(&section) }
     if var section = try top.mapping("evaluation") { evaluation = try EvaluationPlan(&section) }
+    if var section = try top.mapping("budget") { budget = try QualityBudget(&section) }
     seed = try top.integer("seed", in: 0...Int(Int32.max)) ?? 0
     level = try top.integer("level", in: 1...22)
     try top.finish(known: Recipe.keys)
@@ -105,14 +115,25 @@ extension Recipe {
     if let level { top["level"] = .integer(level) }
     if let layout { top["layout"] = .string(layout.rawValue) }
     if let loader { top["for"] = .string(loader.rawValue) }
+    if observes { top["calibration"] = calibration.json }
+    if !budget.isEmpty { top["budget"] = budget.json }
     return .object(top)
   }
 
+  /// Whether a stage looks at the model at work, so that there has to be a calibration text.
+  public var observes: Bool { stages.contains { $0.needs > .nothing } }
+
   /// The part of ``json`` that the artifacts' bytes follow from: how they are evaluated is left out, so artifacts do not
-  /// depend on it.
+  /// depend on it. So is the calibration text's path, which is no part of what it says.
   public var transformation: JSONValue {
     guard case .object(var top) = json else { return .null }
     top["evaluation"] = nil
+    top["budget"] = nil
+    if observes, case .object(var section) = calibration.json {
+      section["text"] = calibration.isSelf ? .string(CalibrationPlan.selfSource) : nil
+      section["allow-overlap"] = nil
+      top["calibration"] = .object(section)
+    }
     return .object(top)
   }
 
@@ -123,7 +144,9 @@ extension Recipe {
     if let level { lines.append("level: \(level)") }
     if let layout { lines.append("layout: \(layout.rawValue)") }
     if let loader { lines.append("for: \(loader.rawValue)") }
+    if observes { lines.append("calibration: \(calibration.json.text())") }
     lines.append("evaluation: \(evaluation.json.text())")
+    if !budget.isEmpty { lines.append("budget: \(budget.json.text())") }
     lines.append(stages.isEmpty ? "stages: []" : "stages:")
     for stage in stages { lines.append("  - \(type(of: stage).name): \(stage.options.text())") }
     return lines.joined(separator: "\n") + "\n"

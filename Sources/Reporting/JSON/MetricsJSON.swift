@@ -39,7 +39,7 @@ extension Divergence {
       ("baselinePerplexity", baselinePerplexity.json), ("mean", mean.json), ("median", .rounded(median)),
       ("percentile99", .rounded(percentile99)), ("percentile999", .rounded(percentile999)),
       ("maximum", .rounded(maximum)), ("sameTop", sameTop.json), ("deltaProbability", deltaProbability.json),
-      ("logRatio", logRatio.json),
+      ("logRatio", logRatio.json), ("tailMass", .rounded(tailMass)),
     ])
   }
 
@@ -49,7 +49,7 @@ extension Divergence {
       median: try fields.double("median"), percentile99: try fields.double("percentile99"),
       percentile999: try fields.double("percentile999"), maximum: try fields.double("maximum"),
       sameTop: try fields.estimate("sameTop"), deltaProbability: try fields.estimate("deltaProbability"),
-      logRatio: try fields.estimate("logRatio"))
+      logRatio: try fields.estimate("logRatio"), tailMass: try fields.added("tailMass", fields.double))
   }
 }
 

@@ -54,7 +54,7 @@ enum Methodology {
       "Text \(MarkdownReport.code(method.text)) (SHA-256 `\(method.textHash)`, \(NumberFormat.grouped(method.textTokens)) tokens): "
       + "\(cut); \(bos); \(scored): \(NumberFormat.grouped(metrics.tokens)) tokens in "
       + "\(NumberFormat.grouped(metrics.chunks.count)) chunks. "
-      + "KLD is KL(baseline ‖ stage) in nats over the full vocabulary, in 64-bit floats. "
+      + "\(divergence(metrics.divergence)) "
       + "± is one standard error from the spread between chunks; differences to the baseline are paired. "
       + activations(method.activations)
   }
@@ -65,11 +65,19 @@ enum Methodology {
       : "Activations were rounded to 8 bits where they met quantized weights."
   }
 
+  private static func divergence(_ divergence: Divergence?) -> String {
+    let text = "KLD is KL(baseline ‖ stage) in nats over the full vocabulary, in 64-bit floats"
+    guard let tail = divergence?.tailMass else { return text + "." }
+    return text + "; the baseline's unlikely tokens, "
+      + "\(NumberFormat.significant(tail * 100, 3)) % of its probability, count as one: a lower bound."
+  }
+
   private static func encoder(_ metrics: EncoderMetrics, _ method: EncoderMethod) -> String {
     var text =
       "Text \(MarkdownReport.code(method.text)) (SHA-256 `\(method.textHash)`): \(NumberFormat.grouped(metrics.sentences)) different "
       + "sentences; \(NumberFormat.grouped(metrics.truncated)) of them cut to \(method.context) tokens, the last "
-      + "one ([SEP]) kept. Cosine is between the embeddings of stage and baseline. " + activations(method.activations)
+      + "one ([SEP]) kept. Cosine is between the embeddings of stage and baseline. "
+      + activations(method.activations)
     if let correlation = metrics.correlation {
       text +=
         " Correlations are of a pair's cosine with its score, over \(NumberFormat.grouped(correlation.pairs)) pairs"

@@ -17,6 +17,8 @@ struct FeedbackFactor: Sendable {
   let gram: [Float]
   /// 1 / (H⁻¹)_jj for each column in its own place: the error that a column's rounding leaves when later columns help.
   let conditional: [Float]
+  /// L_jj² for each column in its own place: what error feedback in this order leaves of E[x_j²].
+  let residual: [Float]
   /// (C − H)(H + λI)⁻¹ with C = E[x x′ᵀ], in the columns' own order: W + a·W·shift is the target that makes up for the
   /// inputs x′ having moved away from x (a = 1: the least-squares weights for x′). Empty without a cross-Gram matrix.
   let shift: [Float]
@@ -52,6 +54,9 @@ struct FeedbackFactor: Sendable {
       self.order = order
       self.ridge = ridge
       self.gram = full
+      var residual = [Float](repeating: 0, count: count)
+      for i in 0..<count { residual[order[i]] = Float(matrix[i * count + i] * matrix[i * count + i]) }
+      self.residual = residual
       let inverse = (0..<count).map { 1 / matrix[$0 * count + $0] }
       feedback = [Float](unsafeUninitializedCapacity: count * count) { target, size in
         for i in 0..<count {
