@@ -67,9 +67,9 @@ enum Methodology {
 
   private static func divergence(_ divergence: Divergence?) -> String {
     let text = "KLD is KL(baseline ‖ stage) in nats over the full vocabulary, in 64-bit floats"
-    guard let tail = divergence?.tailMass else { return text + "." }
-    return text + "; the baseline's unlikely tokens, "
-      + "\(NumberFormat.significant(tail * 100, 3)) % of its probability, count as one: a lower bound."
+    guard let tail = divergence?.approximation?.tailMass else { return text + "." }
+    return text + "; the baseline's unlikely tokens, \(NumberFormat.significant(tail * 100, 3)) % of its "
+      + "probability, from a random sample of them."
   }
 
   private static func encoder(_ metrics: EncoderMetrics, _ method: EncoderMethod) -> String {

@@ -42,7 +42,8 @@ struct ConfidenceBoundTests {
     #expect(abs(right - (0.25 + 0.25 * (t + 2 * (1 + 2 * t * t) / 12))) < 1e-9)
     let left = try #require(ConfidenceBound.upper(Self.blocks([10, 10, 10, 0])))
     #expect(abs(left - (0.75 + 0.25 * t)) < 1e-9)
-    #expect(ConfidenceBound.lower(Self.blocks([0, 0, 0, 10])).map { abs($0 - (0.25 - 0.25 * t)) < 1e-9 } == true)
+    #expect(
+      ConfidenceBound.lower(Self.blocks([0, 0, 0, 10])).map { abs($0 - (0.25 - 0.25 * t)) < 1e-9 } == true)
   }
 
   @Test("one block says nothing, equal blocks everything")
