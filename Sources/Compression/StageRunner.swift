@@ -66,7 +66,7 @@ struct StageRunner {
     let path = place + "/" + file
     var summary = try pack(transformed, stage: index, to: path)
     if job.recipe.container == .safetensors {
-      _ = try Companions.write(of: transformed, into: place)
+      _ = try Companions.write(of: transformed, into: place, packed: job.recipe.layout)
       if transformed.source.tokenizerFiles.isEmpty, transformed.tokenizer != nil {
         summary.notes.append(
           "the source carries its tokenizer inside; take tokenizer files from the original model")
@@ -75,8 +75,10 @@ struct StageRunner {
 
     // From here on nothing but the files is used: what an edge host would open.
     let shipped = try Checkpoint.load(try ModelFiles.open(path))
-    let model = try shipped.makeModel()
+    let activations = job.recipe.evaluation.activations
+    let model = try shipped.makeModel(activations: activations)
     let (metrics, reference) = try evaluate(model, of: shipped, baseline: baseline?.reference)
+    let evaluation = plan.subject.report(metrics, activations: activations)
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
 
@@ -89,8 +91,7 @@ struct StageRunner {
       size: size(summary, shipped: shipped, baseline: baseline),
       tensors: try tensors(
         shipped, plan: passPlan, outcomes: result.outcomes, baseline: baseline?.checkpoint),
-      evaluation: plan.subject.report(metrics),
-      budget: index == 0 ? nil : job.recipe.budget.verdict(for: plan.subject.report(metrics)),
+      evaluation: evaluation, budget: index == 0 ? nil : job.recipe.budget.verdict(for: evaluation),
       calibration: passContext.calibration?.summary, latency: latency,
       notes: passPlan.notes + result.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
@@ -129,8 +130,12 @@ struct StageRunner {
           runner.job.recipe.budget.verdict(for: $0)
         }
       case .verifying:
-        let metrics = try runner.evaluate(try checkpoint.makeModel(), of: checkpoint, baseline: reference).0
-        verdict = runner.job.recipe.budget.verdict(for: runner.plan.subject.report(metrics))
+        let activations = runner.job.recipe.evaluation.activations
+        let metrics = try runner.evaluate(
+          try checkpoint.makeModel(activations: activations), of: checkpoint, baseline: reference
+        ).0
+        verdict = runner.job.recipe.budget.verdict(
+          for: runner.plan.subject.report(metrics, activations: activations))
       }
       return verdict?.excess ?? .infinity
     }
@@ -147,7 +152,8 @@ struct StageRunner {
   private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String, isQuiet: Bool = false) throws
     -> Packed
   {
-    let layout = try ContainerOutput.layout(of: checkpoint, in: job.recipe.container)
+    let layout = try ContainerOutput.layout(
+      of: checkpoint, in: job.recipe.container, packed: job.recipe.layout)
     let observer = observer
     var origin = JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))])
     if let calibration = plan.calibration { origin["calibration"] = .string(calibration.sha256) }

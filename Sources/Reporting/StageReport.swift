@@ -184,6 +184,8 @@ public struct LanguageMethod: Sendable, Equatable {
   public var isDocuments: Bool
   /// Whether a limit took chunks from all over the text, not its first ones.
   public var isSpread: Bool
+  /// What activations became before they met quantized weights: "int8" or "f32".
+  public var activations = "int8"
 
   /// A method of these parts.
   public init(
@@ -222,6 +224,8 @@ public struct EncoderMethod: Sendable, Equatable {
   public var resamples: Int
   /// The seed of the bootstrap.
   public var seed: Int
+  /// What activations became before they met quantized weights: "int8" or "f32".
+  public var activations = "int8"
 
   /// A method of these parts.
   public init(text: String, textHash: String, context: Int, resamples: Int, seed: Int) {

@@ -49,6 +49,9 @@ struct EvalCommand: ParsableCommand {
       "Take the tokens from all over the evaluation text, not from its beginning.")
   var spread = false
 
+  @Option(help: "Activations in int8, as shipped, or in f32: weights' rounding alone.")
+  var activations = ActivationPrecision.int8
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -66,6 +69,7 @@ struct EvalCommand: ParsableCommand {
     plan.context = context
     plan.tokens = evalTokens
     plan.spread = spread
+    plan.activations = activations
     let measurement = try ModelEvaluation.run(
       try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) },
       reference: reference, plan: plan

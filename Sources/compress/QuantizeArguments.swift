@@ -3,10 +3,11 @@ public import Passes
 
 /// What matrices become, for commands that quantize.
 struct QuantizeArguments: ParsableArguments {
-  @Flag(help: "Quantize to 8 bits (Q8_0).")
+  @Flag(help: "Quantize to 8 bits (Q8_0; in safetensors int8.channel).")
   var int8 = false
 
-  @Flag(help: "Quantize to 4 bits (Q4_K, or IQ4_NL where rows do not divide by 256).")
+  @Flag(
+    help: "Quantize to 4 bits (Q4_K, or IQ4_NL where rows do not divide by 256; in safetensors int4.g128).")
   var int4 = false
 
   @Option(help: "The size of the finished artifact: 40MB, 38MiB. Formats are chosen by measured loss.")

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Compression
 internal import ModelFiles
+internal import Models
 internal import Passes
 
 /// The main job: every stage packed, read back, evaluated and reported.
@@ -33,9 +34,10 @@ struct RunCommand: ParsableCommand {
   @Option(name: [.short, .long], help: "The run's folder (default: Reports/<model>-<recipe>).")
   var output: String?
 
-  @Option(
-    help: "What artifacts decode to: gguf, or safetensors (which has no block formats: float stages only).")
+  @Option(help: "What artifacts decode to: gguf or safetensors (default: gguf, or what --for loads).")
   var format: OutputContainer?
+
+  @OptionGroup var loading: LoadingArguments
 
   @Option(
     help:
@@ -53,6 +55,9 @@ struct RunCommand: ParsableCommand {
     help:
       "Take the tokens from all over the evaluation text, not from its beginning (always with a budget).")
   var spread = false
+
+  @Option(help: "Evaluate with activations in int8, as shipped, or in f32: weights' rounding alone (default: int8).")
+  var activations: ActivationPrecision?
 
   @OptionGroup var budget: BudgetArguments
 
@@ -117,12 +122,18 @@ struct RunCommand: ParsableCommand {
       result = Recipe(stages: [quantize.pass(hasBudget: budget.isGiven)].compactMap { $0 })
     }
     if quantize.allowRequantize { result.allowRequantize() }
+    if let loader = loading.loader {
+      result.loader = loader
+      result.container = LoaderRules.of(loader).containers[0]
+    }
+    if let layout = loading.layout { result.layout = layout }
     if let format { result.container = format }
     result.calibration = calibration.applied(to: result.calibration)
     if let eval { result.evaluation.text = eval }
     if let context { result.evaluation.context = context }
     if spread { result.evaluation.spread = true }
     if let evalTokens { result.evaluation.tokens = evalTokens }
+    if let activations { result.evaluation.activations = activations }
     result.budget = budget.applied(to: result.budget)
     if noLatency { result.evaluation.latency = false }
     if let level { result.level = level }

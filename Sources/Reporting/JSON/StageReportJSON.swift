@@ -136,6 +136,7 @@ extension LanguageMethod {
       ("context", .integer(context)), ("fromStart", .bool(fromStart)),
       ("addsBeginningOfText", .bool(addsBeginningOfText)), ("isDocuments", .bool(isDocuments)),
       ("isSpread", .bool(isSpread)),
+      ("activations", .string(activations)),
     ])
   }
 
@@ -146,6 +147,7 @@ extension LanguageMethod {
       fromStart: try fields.bool("fromStart"), addsBeginningOfText: try fields.bool("addsBeginningOfText"),
       isDocuments: try fields.bool("isDocuments"),
       isSpread: try fields.added("isSpread", fields.bool) ?? false)
+    activations = try fields.string("activations", default: "int8")
   }
 }
 
@@ -154,6 +156,7 @@ extension EncoderMethod {
     .fields([
       ("text", .string(text)), ("textHash", .string(textHash)), ("context", .integer(context)),
       ("resamples", .integer(resamples)), ("seed", .integer(seed)),
+      ("activations", .string(activations)),
     ])
   }
 
@@ -162,5 +165,6 @@ extension EncoderMethod {
       text: try fields.string("text"), textHash: try fields.string("textHash"),
       context: try fields.int("context"), resamples: try fields.int("resamples"), seed: try fields.int("seed")
     )
+    activations = try fields.string("activations", default: "int8")
   }
 }
