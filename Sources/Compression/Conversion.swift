@@ -12,6 +12,10 @@ public struct Conversion: Sendable {
   public var pass: (any Pass)?
   /// What a pass that looks at the model at work observes it on.
   public var calibration: CalibrationPlan
+  /// How quantized matrices lie in safetensors; nil for what suits their formats.
+  public var layout: PackedLayout?
+  /// The program that the output is made for; nil for any.
+  public var loader: Loader?
   /// The zstd level of an artifact, or nil for the plain file.
   public var packed: Int?
   /// Whether weights may be NaN or infinite.
@@ -55,7 +59,13 @@ public struct Conversion: Sendable {
     let prepared = ContainerOutput.prepared(checkpoint, for: container)
     let set = calibrates ? try calibrationSet(prepared, observer) : nil
     let converted = try transformed(prepared, keeping: nonfinite, calibration: set, observer)
-    let layout = try ContainerOutput.layout(of: converted, in: container)
+    let layout = try ContainerOutput.layout(of: converted, in: container, packed: self.layout)
+    if let loader {
+      let packed = container == .safetensors ? try converted.packedLayout(self.layout) : nil
+      try JobPlan.located(checkpoint.source.path) {
+        try LoaderRules.of(loader).check(converted, in: container, layout: packed)
+      }
+    }
     if packed == nil { try Conversion.requireSpace(layout.size, at: path) }
     if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
     for note in layout.notes + converted.notes { observer(.note(note)) }
@@ -162,7 +172,7 @@ public struct Conversion: Sendable {
     var written = [
       (name: "model.safetensors", bytes: try write(layout, to: folder + "/model.safetensors", observer))
     ]
-    written += try Companions.write(of: checkpoint, into: folder)
+    written += try Companions.write(of: checkpoint, into: folder, packed: self.layout)
     if checkpoint.source.tokenizerFiles.isEmpty, checkpoint.tokenizer != nil {
       observer(
         .note("the tokenizer lives inside the GGUF; the folder has none, take it from the original model"))

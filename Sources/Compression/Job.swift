@@ -49,6 +49,12 @@ public struct Job: Sendable {
   /// - Parameter observer: told what happens; called from this thread.
   /// - Throws: ``JobError`` or one of the errors that it can be made from.
   public func run(_ observer: @escaping JobObserver = { _ in }) throws -> JobOutcome {
+    var job = self
+    job.recipe = recipe.resolved()
+    return try job.runResolved(observer)
+  }
+
+  private func runResolved(_ observer: @escaping JobObserver) throws -> JobOutcome {
     let start = ContinuousClock.now
     let date = ISO8601DateFormatter().string(from: Date())
     let plan = try JobPlan(

@@ -43,7 +43,13 @@ struct JobPlan {
       let plan = try JobPlan.located(checkpoint.source.path) { try stage.plan(for: current) }.sparing(damaged)
       current = plan.reencode(current)
       // A layout is made from formats and shapes alone: what the container cannot hold shows here, not an hour later.
-      _ = try ContainerOutput.layout(of: current, in: recipe.container)
+      _ = try ContainerOutput.layout(of: current, in: recipe.container, packed: recipe.layout)
+      if let loader = recipe.loader {
+        let layout = recipe.container == .safetensors ? try current.packedLayout(recipe.layout) : nil
+        try JobPlan.located(checkpoint.source.path) {
+          try LoaderRules.of(loader).check(current, in: recipe.container, layout: layout)
+        }
+      }
       plans.append(plan)
     }
     subject = try EvaluationSubject(checkpoint: checkpoint, plan: recipe.evaluation, seed: recipe.seed)
@@ -65,7 +71,7 @@ struct JobPlan {
   var outputBytes: Int { plans.reduce(0) { $0 + $1.bytes } }
 
   /// Pass errors know the tensor, not the file.
-  private static func located<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
+  static func located<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
     do { return try body() } catch let error as PassError {
       throw JobError(.badInput, "\(path): \(error.description)")
     }

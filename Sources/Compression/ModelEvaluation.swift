@@ -34,20 +34,25 @@ public struct ModelEvaluation: Sendable {
       }
     }
     let comparison = try comparison(
-      checkpoint, subject: subject, baseline: baseline, reference: reference, observer: observer)
+      checkpoint, subject: subject, baseline: baseline, reference: reference,
+      activations: plan.activations, observer: observer)
     let metrics = try subject.evaluate(
-      try checkpoint.makeModel(), baseline: comparison, tokenizer: checkpoint.tokenizer, observer: observer)
+      try checkpoint.makeModel(activations: plan.activations), baseline: comparison,
+      tokenizer: checkpoint.tokenizer, observer: observer)
     if case .none(let reason) = metrics {
       throw JobError(.badInput, "\(checkpoint.source.path): cannot be evaluated: \(reason)")
     }
-    return ModelEvaluation(report: subject.report(metrics), name: checkpoint.name)
+    return ModelEvaluation(
+      report: subject.report(metrics, activations: plan.activations), name: checkpoint.name)
   }
 
   private static func comparison(
     _ checkpoint: Checkpoint, subject: EvaluationSubject, baseline: Checkpoint?, reference: String?,
-    observer: @escaping JobObserver
+    activations: ActivationPrecision, observer: @escaping JobObserver
   ) throws -> BaselineReference {
-    guard let reference else { return try baseline.map { .model(try $0.makeModel()) } ?? .none }
+    guard let reference else {
+      return try baseline.map { .model(try $0.makeModel(activations: activations)) } ?? .none
+    }
     guard case .language(let chunks) = subject, let architecture = checkpoint.architecture else {
       throw JobError(
         .badInput, "\(checkpoint.source.path): an encoder has no logits to keep; leave --reference out")

@@ -70,13 +70,18 @@ extension EvaluationSubject {
 
 extension EvaluationSubject {
   /// The metrics with the method that they were taken by.
-  func report(_ metrics: StageMetrics) -> EvaluationReport {
+  func report(_ metrics: StageMetrics, activations: ActivationPrecision) -> EvaluationReport {
     switch (metrics, self) {
-    case (.language(let metrics), .language(let chunks)): .language(metrics, method: LanguageMethod(chunks))
+    case (.language(let metrics), .language(let chunks)):
+      var method = LanguageMethod(chunks)
+      method.activations = activations.rawValue
+      return .language(metrics, method: method)
     case (.encoder(let metrics), .encoder(let text, let context, let bootstrap)):
-      .encoder(metrics, method: EncoderMethod(text, context: context, bootstrap: bootstrap))
-    case (.none(let reason), _): .none(reason: reason)
-    default: .none(reason: "not evaluated")
+      var method = EncoderMethod(text, context: context, bootstrap: bootstrap)
+      method.activations = activations.rawValue
+      return .encoder(metrics, method: method)
+    case (.none(let reason), _): return .none(reason: reason)
+    default: return .none(reason: "not evaluated")
     }
   }
 }

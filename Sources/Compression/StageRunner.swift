@@ -68,7 +68,7 @@ struct StageRunner {
     let path = place + "/" + file
     var summary = try pack(transformed, stage: index, to: path)
     if job.recipe.container == .safetensors {
-      _ = try Companions.write(of: transformed, into: place)
+      _ = try Companions.write(of: transformed, into: place, packed: job.recipe.layout)
       if transformed.source.tokenizerFiles.isEmpty, transformed.tokenizer != nil {
         summary.notes.append(
           "the source carries its tokenizer inside; take tokenizer files from the original model")
@@ -77,8 +77,10 @@ struct StageRunner {
 
     // From here on nothing but the files is used: what an edge host would open.
     let shipped = try Checkpoint.load(try ModelFiles.open(path))
-    let model = try shipped.makeModel()
+    let activations = job.recipe.evaluation.activations
+    let model = try shipped.makeModel(activations: activations)
     let (metrics, reference) = try evaluate(model, of: shipped, baseline: baseline?.reference)
+    let evaluation = plan.subject.report(metrics, activations: activations)
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
 
@@ -91,8 +93,7 @@ struct StageRunner {
       size: size(summary, shipped: shipped, baseline: baseline),
       tensors: try tensors(
         shipped, plan: passPlan, outcomes: result.outcomes, baseline: baseline?.checkpoint),
-      evaluation: plan.subject.report(metrics),
-      budget: index == 0 ? nil : job.recipe.budget.verdict(for: plan.subject.report(metrics)),
+      evaluation: evaluation, budget: index == 0 ? nil : job.recipe.budget.verdict(for: evaluation),
       calibration: passContext.calibration?.summary, latency: latency,
       notes: passPlan.notes + result.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
@@ -112,7 +113,8 @@ struct StageRunner {
   }
 
   private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String) throws -> Packed {
-    let layout = try ContainerOutput.layout(of: checkpoint, in: job.recipe.container)
+    let layout = try ContainerOutput.layout(
+      of: checkpoint, in: job.recipe.container, packed: job.recipe.layout)
     let observer = observer
     var origin = JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))])
     if let calibration = plan.calibration { origin["calibration"] = .string(calibration.sha256) }

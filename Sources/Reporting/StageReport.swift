@@ -182,6 +182,8 @@ public struct LanguageMethod: Sendable, Equatable {
   public var addsBeginningOfText: Bool
   /// Whether each document was cut by itself.
   public var isDocuments: Bool
+  /// What activations became before they met quantized weights: "int8" or "f32".
+  public var activations = "int8"
 
   /// A method of these parts.
   public init(
@@ -219,6 +221,8 @@ public struct EncoderMethod: Sendable, Equatable {
   public var resamples: Int
   /// The seed of the bootstrap.
   public var seed: Int
+  /// What activations became before they met quantized weights: "int8" or "f32".
+  public var activations = "int8"
 
   /// A method of these parts.
   public init(text: String, textHash: String, context: Int, resamples: Int, seed: Int) {

@@ -44,6 +44,9 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "The most tokens to use.")
   var evalTokens = 16384
 
+  @Option(help: "Activations in int8, as shipped, or in f32: weights' rounding alone.")
+  var activations = ActivationPrecision.int8
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -60,6 +63,7 @@ struct EvalCommand: ParsableCommand {
     plan.text = eval
     plan.context = context
     plan.tokens = evalTokens
+    plan.activations = activations
     let measurement = try ModelEvaluation.run(
       try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) },
       reference: reference, plan: plan

@@ -2,6 +2,7 @@ internal import ArgumentParser
 import Foundation
 internal import Compression
 internal import ModelFiles
+internal import Models
 internal import Passes
 
 /// The main job: every stage packed, read back, evaluated and reported.
@@ -24,10 +25,11 @@ struct RunCommand: ParsableCommand {
   @OptionGroup var common: CommonArguments
   @OptionGroup var calibration: CalibrationArguments
 
-  @Flag(help: "Quantize to 8 bits (Q8_0).")
+  @Flag(help: "Quantize to 8 bits (Q8_0; in safetensors int8.channel).")
   var int8 = false
 
-  @Flag(help: "Quantize to 4 bits (Q4_K, or IQ4_NL where rows do not divide by 256).")
+  @Flag(
+    help: "Quantize to 4 bits (Q4_K, or IQ4_NL where rows do not divide by 256; in safetensors int4.g128).")
   var int4 = false
 
   @Option(help: "Run the stages of this YAML file.")
@@ -36,9 +38,10 @@ struct RunCommand: ParsableCommand {
   @Option(name: [.short, .long], help: "The run's folder (default: Reports/<model>-<recipe>).")
   var output: String?
 
-  @Option(
-    help: "What artifacts decode to: gguf, or safetensors (which has no block formats: float stages only).")
+  @Option(help: "What artifacts decode to: gguf or safetensors (default: gguf, or what --for loads).")
   var format: OutputContainer?
+
+  @OptionGroup var loading: LoadingArguments
 
   @Option(
     help:
@@ -52,6 +55,8 @@ struct RunCommand: ParsableCommand {
   @Option(help: "The most tokens of evaluation text to use (default: 16384).")
   var evalTokens: Int?
 
+  @Option(help: "Evaluate with activations in int8, as shipped, or in f32: weights' rounding alone (default: int8).")
+  var activations: ActivationPrecision?
   @OptionGroup var budget: BudgetArguments
 
   @Flag(help: "Leave latency out.")
@@ -109,11 +114,17 @@ struct RunCommand: ParsableCommand {
       result = Recipe(stages: [QuantizePass(ProcessInfo.processInfo.environment["BPW"].flatMap(Double.init).map { .mixed(.bitsPerWeight($0)) } ?? ProcessInfo.processInfo.environment["BYTES"].flatMap(Int.init).map { .mixed(.bytes($0)) } ?? (int8 ? .int8 : .int4))]); if let m = ProcessInfo.processInfo.environment["METHOD"], var q = result.stages[0] as? QuantizePass { q.method = .init(rawValue: m); result.stages = [q] }
     }
     if allowRequantize { result.allowRequantize() }
+    if let loader = loading.loader {
+      result.loader = loader
+      result.container = LoaderRules.of(loader).containers[0]
+    }
+    if let layout = loading.layout { result.layout = layout }
     if let format { result.container = format }
     result.calibration = calibration.applied(to: result.calibration)
     if let eval { result.evaluation.text = eval }
     if let context { result.evaluation.context = context }
     if let evalTokens { result.evaluation.tokens = evalTokens }
+    if let activations { result.evaluation.activations = activations }
     result.budget = budget.applied(to: result.budget)
     if noLatency { result.evaluation.latency = false }
     if let level { result.level = level }

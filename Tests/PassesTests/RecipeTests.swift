@@ -1,3 +1,4 @@
+import Models
 import Passes
 import TensorCore
 import Testing
@@ -21,16 +22,21 @@ struct RecipeTests {
       yaml: """
         version: 1
         format: safetensors
+        layout: gptq
+        for: vllm
         seed: 7
         level: 19
         stages:
           - quantize: {format: q5_k, embeddings: q8_0, allow-requantize: true}
           - quantize: {format: int4}
         calibration: {text: self, tokens: 4096, context: 128, held-out: 0.25, allow-overlap: true}
-        evaluation: {text: held-out.txt, context: 256, tokens: 1000, latency: false}
+        evaluation: {text: held-out.txt, context: 256, tokens: 1000, latency: false, activations: f32}
         budget: {max-kld: 0.02, min-agreement: 95%, max-ppl-increase: 1%}
         """, path: "r.yaml")
     #expect(recipe.container == .safetensors)
+    #expect(recipe.layout == .gptq)
+    #expect(recipe.loader == .vllm)
+    #expect(recipe.evaluation.activations == .f32)
     #expect(recipe.seed == 7)
     #expect(recipe.level == 19)
     #expect(recipe.name == "q5_k-int4")
@@ -38,7 +44,8 @@ struct RecipeTests {
     #expect(quantize.target == .format(.q5_k))
     #expect(quantize.embeddings == .q8_0)
     #expect(quantize.allowRequantize)
-    #expect(recipe.calibration.isSelf && recipe.calibration.tokens == 4096 && recipe.calibration.context == 128)
+    #expect(
+      recipe.calibration.isSelf && recipe.calibration.tokens == 4096 && recipe.calibration.context == 128)
     #expect(recipe.calibration.heldOut == 0.25 && recipe.calibration.allowOverlap)
     #expect(recipe.budget == QualityBudget(maxKLD: 0.02, minAgreement: 0.95, maxPerplexityIncrease: 0.01))
     #expect(recipe.evaluation.text == "held-out.txt")
@@ -55,10 +62,13 @@ struct RecipeTests {
       ("stages: [", "r.yaml: no valid YAML: "),
       (
         "stages: []\ncolour: blue\n",
-        "r.yaml:2: unknown key 'colour' in the recipe; known are version, format, stages"
+        "r.yaml:2: unknown key 'colour' in the recipe; known are version, format, layout, for, stages"
       ),
       ("version: 9\n", "recipe version 9 is not known; this program reads version 1"),
       ("format: onnx\n", "unknown format 'onnx'; known are gguf, safetensors"),
+      ("layout: awq\n", "unknown layout 'awq'; known are compressed-tensors, gptq, compress"),
+      ("for: tgi\n", "unknown loader 'tgi'; known are vllm, transformers, llama.cpp, mlx"),
+      ("evaluation: {activations: int4}\n", "unknown activations 'int4'; known are int8, f32"),
       ("stages: 3\n", "r.yaml:1: 'stages' in the recipe must be a list"),
       ("stages:\n  - prune: {}\n", "unknown pass 'prune'; known are quantize"),
       ("stages:\n  - quantize: {format: int3}\n", "unknown format 'int3'; known are int8, int4, q8_0"),

@@ -13,7 +13,7 @@ package struct Linear: Sendable {
   /// The number of inputs.
   package var inputs: Int { weight.columns }
   /// The bytes that one use of the layer reads.
-  package var byteCount: Int { weight.bytes.count + (bias?.values.count ?? 0) * 4 }
+  package var byteCount: Int { weight.byteCount + (bias?.values.count ?? 0) * 4 }
 
   /// The layer of the tensors `name`.weight and, if there, `name`.bias.
   package init(_ checkpoint: TensorLookup, _ name: String) throws {
@@ -66,7 +66,7 @@ package struct TensorLookup {
     let tensor = try tensor(name)
     let bytes = try tensor.bytes.load()
     guard tensor.shape.count == 2, tensor.format.isWeight,
-      let rowBytes = tensor.format.byteCount(of: tensor.rowLength), rowBytes * tensor.rowCount == bytes.count
+      tensor.format.byteCount(rows: tensor.rowCount, columns: tensor.rowLength) == bytes.count
     else {
       throw ModelError(.wrongShape, path, "tensor '\(name)' (\(tensor.shapeText)) is no matrix of weights")
     }

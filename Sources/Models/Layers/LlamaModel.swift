@@ -61,8 +61,8 @@ package struct LlamaModel: LanguageModel {
   }
 
   package var bytesPerToken: Int {
-    let row = embedding.rows > 0 ? embedding.bytes.count / embedding.rows : 0
-    return blocks.reduce(row + output.bytes.count + norm.values.count * 4) { $0 + $1.byteCount }
+    let row = embedding.rows > 0 ? embedding.byteCount / embedding.rows : 0
+    return blocks.reduce(row + output.byteCount + norm.values.count * 4) { $0 + $1.byteCount }
   }
 
   package func makeCache(capacity: Int) -> KVCache {

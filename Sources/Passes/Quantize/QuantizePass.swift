@@ -29,8 +29,18 @@ public struct QuantizePass: Pass {
 
     /// The formats that a recipe can name.
     static let formats: [TensorFormat] = [
-      .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .iq4_nl, .q4_1, .q4_0, .f16, .bf16, .f32,
+      .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .iq4_nl, .q4_1, .q4_0,
+      .int4_g128, .int4_g64, .int4_g32, .int8_channel, .f16, .bf16, .f32,
     ]
+
+    /// The target that safetensors has for a width.
+    public var inSafetensors: Target {
+      switch self {
+      case .int8: .format(.int8_channel)
+      case .int4: .format(.int4_g128)
+      case .format: self
+      }
+    }
 
     /// The target of a recipe's word, or nil.
     public init?(name: String) {
@@ -161,6 +171,8 @@ public struct QuantizePass: Pass {
       return switch target {
       case .int8: .q8_0
       case .int4: .q6_k
+      // Loaders of these formats quantize linear layers only.
+      case .format(.int4_g128), .format(.int4_g64), .format(.int4_g32), .format(.int8_channel): nil
       case .format(let format): format
       case .mixed: .q6_k
       }

@@ -1,4 +1,5 @@
 public import ModelFiles
+public import Models
 
 /// What a run does: the stages in order, the container of the artifacts, how they are evaluated.
 ///
@@ -17,6 +18,10 @@ public struct Recipe: Sendable {
   public var name: String { stages.isEmpty ? "baseline" : stages.map(\.label).joined(separator: "-") }
   /// The container of the artifacts.
   public var container = OutputContainer.gguf
+  /// How quantized matrices lie in safetensors; nil for what suits their formats.
+  public var layout: PackedLayout?
+  /// The program that artifacts are made for; nil for any.
+  public var loader: Loader?
   /// The passes after the baseline.
   public var stages: [any Pass]
   /// How every stage is evaluated.
@@ -49,6 +54,8 @@ public struct EvaluationPlan: Sendable, Equatable {
   public var tokens = 16384
   /// Whether latency is measured.
   public var latency = true
+  /// What activations become before they meet quantized weights.
+  public var activations = ActivationPrecision.int8
 
   /// The defaults.
   public init() {}
@@ -56,7 +63,7 @@ public struct EvaluationPlan: Sendable, Equatable {
 
 extension Recipe {
   private static let keys = [
-    "version", "format", "stages", "calibration", "evaluation", "budget", "seed", "level",
+    "version", "format", "layout", "for", "stages", "calibration", "evaluation", "budget", "seed", "level",
   ]
 
   /// Reads a recipe from YAML text. Unknown keys, wrong types and values out of range are errors with their line.
@@ -71,6 +78,22 @@ extension Recipe {
         throw top.failure("unknown format '\(name)'; known are gguf, safetensors")
       }
       self.container = container
+    }
+    if let name = try top.string("layout") {
+      guard let layout = PackedLayout(rawValue: name) else {
+        throw top.failure(
+          "unknown layout '\(name)'; known are \(PackedLayout.allCases.map(\.rawValue).joined(separator: ", "))"
+        )
+      }
+      self.layout = layout
+    }
+    if let name = try top.string("for") {
+      guard let loader = Loader(rawValue: name) else {
+        throw top.failure(
+          "unknown loader '\(name)'; known are \(Loader.allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      self.loader = loader
+      if !top.keys.contains("format") { container = LoaderRules.of(loader).containers[0] }
     }
     stages = []
     for stage in try top.mappings("stages") ?? [] { stages.append(try PassList.pass(from: stage)) }
@@ -90,6 +113,8 @@ extension Recipe {
       ("stages", .array(stages.map { .object(JSONObject([(type(of: $0).name, $0.options)])) })),
     ])
     if let level { top["level"] = .integer(level) }
+    if let layout { top["layout"] = .string(layout.rawValue) }
+    if let loader { top["for"] = .string(loader.rawValue) }
     if observes { top["calibration"] = calibration.json }
     if !budget.isEmpty { top["budget"] = budget.json }
     return .object(top)
@@ -117,6 +142,8 @@ extension Recipe {
     var lines = ["# The resolved recipe of a run: `compress --recipe recipe.yaml MODEL` repeats it."]
     lines += ["version: \(Recipe.currentVersion)", "format: \(container.rawValue)", "seed: \(seed)"]
     if let level { lines.append("level: \(level)") }
+    if let layout { lines.append("layout: \(layout.rawValue)") }
+    if let loader { lines.append("for: \(loader.rawValue)") }
     if observes { lines.append("calibration: \(calibration.json.text())") }
     lines.append("evaluation: \(evaluation.json.text())")
     if !budget.isEmpty { lines.append("budget: \(budget.json.text())") }
@@ -133,11 +160,20 @@ extension EvaluationPlan {
     context = try section.integer("context", in: 8...1_048_576)
     tokens = try section.integer("tokens", in: 16...1_000_000_000) ?? tokens
     latency = try section.boolean("latency") ?? latency
-    try section.finish(known: ["text", "context", "tokens", "latency"])
+    if let name = try section.string("activations") {
+      guard let precision = ActivationPrecision(rawValue: name) else {
+        throw section.failure("unknown activations '\(name)'; known are int8, f32")
+      }
+      activations = precision
+    }
+    try section.finish(known: ["text", "context", "tokens", "latency", "activations"])
   }
 
   var json: JSONValue {
-    var object = JSONObject([("tokens", .integer(tokens)), ("latency", .bool(latency))])
+    var object = JSONObject([
+      ("tokens", .integer(tokens)), ("latency", .bool(latency)),
+      ("activations", .string(activations.rawValue)),
+    ])
     if let text { object["text"] = .string(text) }
     if let context { object["context"] = .integer(context) }
     return .object(object)
@@ -152,5 +188,18 @@ extension Recipe {
       quantize.allowRequantize = true
       return quantize
     }
+  }
+
+  /// The recipe with widths written as the formats that the container has for them: in safetensors, `int4` is groups of 128
+  /// and `int8` one scale a row.
+  public func resolved() -> Recipe {
+    guard container == .safetensors else { return self }
+    var result = self
+    result.stages = stages.map { stage in
+      guard var quantize = stage as? QuantizePass else { return stage }
+      quantize.target = quantize.target.inSafetensors
+      return quantize
+    }
+    return result
   }
 }

@@ -135,6 +135,7 @@ extension LanguageMethod {
       ("text", .string(text)), ("textHash", .string(textHash)), ("textTokens", .integer(textTokens)),
       ("context", .integer(context)), ("fromStart", .bool(fromStart)),
       ("addsBeginningOfText", .bool(addsBeginningOfText)), ("isDocuments", .bool(isDocuments)),
+      ("activations", .string(activations)),
     ])
   }
 
@@ -144,6 +145,7 @@ extension LanguageMethod {
       textTokens: try fields.int("textTokens"), context: try fields.int("context"),
       fromStart: try fields.bool("fromStart"), addsBeginningOfText: try fields.bool("addsBeginningOfText"),
       isDocuments: try fields.bool("isDocuments"))
+    activations = try fields.string("activations", default: "int8")
   }
 }
 
@@ -152,6 +154,7 @@ extension EncoderMethod {
     .fields([
       ("text", .string(text)), ("textHash", .string(textHash)), ("context", .integer(context)),
       ("resamples", .integer(resamples)), ("seed", .integer(seed)),
+      ("activations", .string(activations)),
     ])
   }
 
@@ -160,5 +163,6 @@ extension EncoderMethod {
       text: try fields.string("text"), textHash: try fields.string("textHash"),
       context: try fields.int("context"), resamples: try fields.int("resamples"), seed: try fields.int("seed")
     )
+    activations = try fields.string("activations", default: "int8")
   }
 }

@@ -55,7 +55,14 @@ enum Methodology {
       + "\(cut); \(bos); \(scored): \(NumberFormat.grouped(metrics.tokens)) tokens in "
       + "\(NumberFormat.grouped(metrics.chunks.count)) chunks. "
       + "\(divergence(metrics.divergence)) "
-      + "± is one standard error from the spread between chunks; differences to the baseline are paired."
+      + "± is one standard error from the spread between chunks; differences to the baseline are paired. "
+      + activations(method.activations)
+  }
+
+  private static func activations(_ precision: String) -> String {
+    precision == "f32"
+      ? "Quantized weights were decoded, and activations kept in 32-bit floats."
+      : "Activations were rounded to 8 bits where they met quantized weights."
   }
 
   private static func divergence(_ divergence: Divergence?) -> String {
@@ -69,7 +76,8 @@ enum Methodology {
     var text =
       "Text \(MarkdownReport.code(method.text)) (SHA-256 `\(method.textHash)`): \(NumberFormat.grouped(metrics.sentences)) different "
       + "sentences; \(NumberFormat.grouped(metrics.truncated)) of them cut to \(method.context) tokens, the last "
-      + "one ([SEP]) kept. Cosine is between the embeddings of stage and baseline."
+      + "one ([SEP]) kept. Cosine is between the embeddings of stage and baseline. "
+      + activations(method.activations)
     if let correlation = metrics.correlation {
       text +=
         " Correlations are of a pair's cosine with its score, over \(NumberFormat.grouped(correlation.pairs)) pairs"
