@@ -38,13 +38,13 @@ extension LinearAlgebra {
       a.withUnsafeBufferPointer { a in
         b.withUnsafeBufferPointer { b in
           guard let a = a.baseAddress, let b = b.baseAddress else { return }
-          nonisolated(unsafe) let (a, b, c) = (a, b, c)
+          nonisolated(unsafe) let (left, right, result) = (a, b, c)
           Parallel.forEach((rows + piece - 1) / piece) { index in
             let first = index * piece
             product(
-              a + (transposedA ? first : first * inner), transposedA ? rows : inner, transposedA: transposedA, b,
-              columns, rows: min(piece, rows - first), inner: inner, columns: columns, into: c + first * columns,
-              columns)
+              left + (transposedA ? first : first * inner), transposedA ? rows : inner, transposedA: transposedA, right,
+              columns, rows: min(piece, rows - first), inner: inner, columns: columns,
+              into: result + first * columns, columns)
           }
         }
       }

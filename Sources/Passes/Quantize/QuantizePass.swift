@@ -38,7 +38,7 @@ public struct QuantizePass: Pass {
       switch self {
       case .int8: .format(.int8_channel)
       case .int4: .format(.int4_g128)
-      case .format: self
+      case .format, .mixed: self
       }
     }
 

@@ -22,11 +22,6 @@ struct SuccessiveRounding: Sendable {
   /// The rows that a thread works on at a time.
   private static let piece = 64
 
-  /// The scales of the columns at a step: c_j = step / L_jj.
-  func columnScales(step: Double) -> [Double] {
-    (0..<inputs.count).map { step / inputs.lower[$0 * inputs.count + $0] }
-  }
-
   /// The codes of `target`, row by row.
   ///
   /// - Parameters:
