@@ -1,5 +1,4 @@
 import Foundation
-import ModelFiles
 
 /// How large the finished artifact may be.
 public enum SizeGoal: Sendable, Equatable {
@@ -35,19 +34,6 @@ public enum SizeGoal: Sendable, Equatable {
     switch self {
     case .bytes(let bytes): "\(bytes)"
     case .bitsPerWeight(let bits): "\(bits)"
-    }
-  }
-}
-
-extension SizeGoal {
-  init(_ options: inout RecipeMapping) throws(RecipeError) {
-    let (size, bits) = (try options.string("target-size"), try options.number("target-bpw", in: 1...32))
-    if let size, let goal = SizeGoal(size: size) { self = goal } else { self = .bitsPerWeight(bits ?? 4) }
-  }
-  var option: (key: String, value: JSONValue)? {
-    switch self {
-    case .bytes(let bytes): ("target-size", .string("\(bytes)"))
-    case .bitsPerWeight(let bits): ("target-bpw", .number(bits))
     }
   }
 }
