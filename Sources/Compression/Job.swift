@@ -23,6 +23,8 @@ public struct Job: Sendable {
   public var output: String?
   /// Whether weights may be NaN or infinite.
   public var allowNonfinite: Bool
+  /// The bytes of memory that calibration activations may take before they are spilled to a file; nil for no limit.
+  public var memoryLimit: Int?
   /// What the user typed, for the reports.
   public var commandLine: [String]
   /// How latency is measured.
@@ -31,7 +33,7 @@ public struct Job: Sendable {
   /// A job.
   public init(
     model: String, tokenizer: String? = nil, recipe: Recipe, output: String? = nil,
-    allowNonfinite: Bool = false,
+    allowNonfinite: Bool = false, memoryLimit: Int? = nil,
     commandLine: [String] = [], probe: LatencyProbe = .inProcess
   ) {
     self.model = model
@@ -39,6 +41,7 @@ public struct Job: Sendable {
     self.recipe = recipe
     self.output = output
     self.allowNonfinite = allowNonfinite
+    self.memoryLimit = memoryLimit
     self.commandLine = commandLine
     self.probe = probe
   }

@@ -52,7 +52,9 @@ struct JobPlan {
       }
       plans.append(plan)
     }
-    subject = try EvaluationSubject(checkpoint: checkpoint, plan: recipe.evaluation, seed: recipe.seed)
+    var evaluation = recipe.evaluation
+    evaluation.spread = evaluation.spread ?? !recipe.budget.isEmpty
+    subject = try EvaluationSubject(checkpoint: checkpoint, plan: evaluation, seed: recipe.seed)
     try subject.check(recipe.budget, path: checkpoint.source.path)
     if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
     if recipe.observes {
@@ -117,7 +119,7 @@ enum EvaluationSubject {
       self = .language(
         try text.chunks(
           tokenizer: tokenizer, modelContext: architecture.contextLength, context: plan.context,
-          limit: plan.tokens))
+          limit: plan.tokens, spread: plan.spread ?? false))
     }
   }
 

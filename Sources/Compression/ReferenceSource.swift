@@ -48,7 +48,7 @@ struct ReferenceSource {
     }
     let observer = observer
     let cache = try LanguageEvaluation.record(
-      model, key: key, k: ReferenceFile.tokensKept(vocabulary: key.vocabulary), chunks: chunks
+      model, key: key, shape: ReferenceFile.shape(vocabulary: key.vocabulary), chunks: chunks
     ) { observer(.progress(step: "baseline", fraction: Double($0.done) / Double(max(1, $0.total)))) }.cache
     try ReferenceFile.write(cache, to: path)
     return cache

@@ -57,9 +57,7 @@ struct StageRunner {
     index: Int, pass: any Pass, passPlan: PassPlan, input: Checkpoint, baseline: Baseline?
   ) throws -> (StageReport, Checkpoint, BaselineReference) {
     let observer = observer
-    var passContext = PassContext(calibration: pass.needs > .nothing ? plan.calibration : nil)
-    passContext.seed = UInt64(clamping: job.recipe.seed)
-    passContext.progress = { step, fraction in observer(.progress(step: step, fraction: fraction)) }
+    let passContext = try passContext(of: pass, stage: index, reference: baseline?.reference, input: input)
     let result = try pass.apply(passPlan, to: input, in: passContext)
     let (transformed, passPlan) = (result.checkpoint, result.plan)
     let name = StageRunner.folderName(index: index, label: pass.label)
@@ -105,6 +103,45 @@ struct StageRunner {
 
   // MARK: Steps
 
+  /// What a pass may use.
+  private func passContext(of pass: any Pass, stage: Int, reference: BaselineReference?, input: Checkpoint)
+    throws -> PassContext
+  {
+    let (observer, runner) = (observer, self)
+    var context = PassContext(calibration: pass.needs > .nothing ? plan.calibration : nil)
+    context.seed = UInt64(clamping: job.recipe.seed)
+    context.level = job.recipe.level ?? ArtifactFile.defaultLevel
+    context.memoryLimit = job.memoryLimit
+    context.progress = { step, fraction in observer(.progress(step: step, fraction: fraction)) }
+    let probe = folder.scratch(".size-\(stage)")
+    context.artifactBytes = { checkpoint in
+      defer { unlink(probe) }
+      return try runner.pack(checkpoint, stage: stage, to: probe, isQuiet: true).bytes
+    }
+    guard !job.recipe.budget.isEmpty, let reference, let calibration = context.calibration else {
+      return context
+    }
+    let evaluator = try BudgetEvaluator(baseline: plan.checkpoint, calibration: calibration)
+    context.judge = { checkpoint, text in
+      let verdict: BudgetVerdict?
+      switch text {
+      case .choosing:
+        verdict = try evaluator.map { try $0.metrics(of: checkpoint) }.flatMap {
+          runner.job.recipe.budget.verdict(for: $0)
+        }
+      case .verifying:
+        let activations = runner.job.recipe.evaluation.activations
+        let metrics = try runner.evaluate(
+          try checkpoint.makeModel(activations: activations), of: checkpoint, baseline: reference
+        ).0
+        verdict = runner.job.recipe.budget.verdict(
+          for: runner.plan.subject.report(metrics, activations: activations))
+      }
+      return verdict?.excess ?? .infinity
+    }
+    return context
+  }
+
   private struct Packed {
     var bytes: Int
     var decodedBytes: Int
@@ -112,7 +149,9 @@ struct StageRunner {
     var notes: [String]
   }
 
-  private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String) throws -> Packed {
+  private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String, isQuiet: Bool = false) throws
+    -> Packed
+  {
     let layout = try ContainerOutput.layout(
       of: checkpoint, in: job.recipe.container, packed: job.recipe.layout)
     let observer = observer
@@ -124,12 +163,14 @@ struct StageRunner {
       source: context.source,
       toolVersion: toolVersion
     ) { done, total in
-      observer(.progress(step: "pack", fraction: Double(done) / Double(max(1, total))))
+      if !isQuiet { observer(.progress(step: "pack", fraction: Double(done) / Double(max(1, total)))) }
     }
-    observer(
-      .done(
-        step: "pack",
-        remark: "\(NumberFormat.bytes(summary.bytes)) in \(NumberFormat.seconds(summary.seconds))"))
+    if !isQuiet {
+      observer(
+        .done(
+          step: "pack",
+          remark: "\(NumberFormat.bytes(summary.bytes)) in \(NumberFormat.seconds(summary.seconds))"))
+    }
     return Packed(
       bytes: summary.bytes, decodedBytes: summary.decodedBytes, merkleRoot: summary.merkleRoot,
       notes: layout.notes)

@@ -53,6 +53,9 @@ public struct PassContext: Sendable {
   public var artifactBytes: @Sendable (Checkpoint) throws -> Int = { checkpoint in
     try checkpoint.tensors.reduce(0) { $0 + (try PackedSize.of(try $1.bytes.load())) }
   }
+  /// How far a checkpoint is outside of the recipe's quality budget: ln(confidence bound of the harm / limit), the worst of the
+  /// limits, so at most 0 when the budget holds; nil when there is no budget.
+  public var judge: (@Sendable (Checkpoint, JudgedText) throws -> Double)?
   /// Told how far a step has come, 0 … 1; an error that it throws ends the pass.
   public var progress: @Sendable (_ step: String, _ fraction: Double) throws -> Void = { _, _ in }
 

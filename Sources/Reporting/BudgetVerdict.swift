@@ -49,6 +49,17 @@ public struct BudgetVerdict: Sendable, Equatable {
   /// Whether every limit holds.
   public var holds: Bool { checks.allSatisfy(\.holds) }
 
+  /// ln(bound of the harm / limit) of the limit that is nearest to being broken, or broken worst: at most 0 when all hold. Harm is
+  /// what a limit bounds from above; for an agreement, one minus it.
+  public var excess: Double {
+    checks.map { check in
+      guard let bound = check.bound else { return .infinity }
+      let isLeast = check.name.hasPrefix("min")
+      let (harm, limit) = isLeast ? (1 - bound, 1 - check.limit) : (bound, check.limit)
+      return harm <= 0 ? -.infinity : limit <= 0 ? .infinity : log(harm / limit)
+    }.max() ?? -.infinity
+  }
+
   /// The limits that are broken, as one line: "max-kld 0.02: at most 0.031 with 95 % confidence (measured 0.025)".
   public var failure: String? {
     let broken = checks.filter { !$0.holds }.map { check in

@@ -182,13 +182,15 @@ public struct LanguageMethod: Sendable, Equatable {
   public var addsBeginningOfText: Bool
   /// Whether each document was cut by itself.
   public var isDocuments: Bool
+  /// Whether a limit took chunks from all over the text, not its first ones.
+  public var isSpread: Bool
   /// What activations became before they met quantized weights: "int8" or "f32".
   public var activations = "int8"
 
   /// A method of these parts.
   public init(
     text: String, textHash: String, textTokens: Int, context: Int, fromStart: Bool, addsBeginningOfText: Bool,
-    isDocuments: Bool
+    isDocuments: Bool, isSpread: Bool = false
   ) {
     self.text = text
     self.textHash = textHash
@@ -197,6 +199,7 @@ public struct LanguageMethod: Sendable, Equatable {
     self.fromStart = fromStart
     self.addsBeginningOfText = addsBeginningOfText
     self.isDocuments = isDocuments
+    self.isSpread = isSpread
   }
 
   /// The method that made `chunks`.
@@ -205,7 +208,7 @@ public struct LanguageMethod: Sendable, Equatable {
       text: chunks.textName, textHash: chunks.textHash, textTokens: chunks.textTokens,
       context: chunks.context,
       fromStart: chunks.fromStart, addsBeginningOfText: chunks.addsBeginningOfText,
-      isDocuments: chunks.isDocuments)
+      isDocuments: chunks.isDocuments, isSpread: chunks.isSpread)
   }
 }
 

@@ -14,6 +14,9 @@ struct BudgetArguments: ParsableArguments {
   @Option(help: "The most growth of perplexity: 1%. Limits hold with 95 % confidence on the evaluation text.")
   var maxPplIncrease: String?
 
+  /// Whether there is a limit.
+  var isGiven: Bool { !words.isEmpty }
+
   private var words: [(key: String, word: String)] {
     [("max-kld", maxKld), ("min-agreement", minAgreement), ("max-ppl-increase", maxPplIncrease)].compactMap {
       key, word in word.map { (key, $0) }

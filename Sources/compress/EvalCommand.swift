@@ -44,6 +44,11 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "The most tokens to use.")
   var evalTokens = 16384
 
+  @Flag(
+    help:
+      "Take the tokens from all over the evaluation text, not from its beginning.")
+  var spread = false
+
   @Option(help: "Activations in int8, as shipped, or in f32: weights' rounding alone.")
   var activations = ActivationPrecision.int8
 
@@ -63,6 +68,7 @@ struct EvalCommand: ParsableCommand {
     plan.text = eval
     plan.context = context
     plan.tokens = evalTokens
+    plan.spread = spread
     plan.activations = activations
     let measurement = try ModelEvaluation.run(
       try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) },

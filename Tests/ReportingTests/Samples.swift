@@ -102,7 +102,7 @@ enum Samples {
   /// With what only passes that observe, budgets and references bring.
   static var calibratedStage: StageReport {
     var divergence = Samples.divergence
-    divergence.tailMass = 0.00214
+    divergence.approximation = .init(tailMass: 0.00214, lowerBound: 0.00309)
     var stage = Samples.stage(evaluation: .language(metrics(divergence), method: method))
     stage.tensors[0].outcome = TensorOutcome(
       method: "gptq", heldOutError: 0.00123, plainError: 0.00456, blend: 0.5, note: "ridge 1e-2")

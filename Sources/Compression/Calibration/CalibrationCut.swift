@@ -1,3 +1,5 @@
+internal import Evaluation
+
 /// Documents of tokens cut into sequences, thinned out evenly, and divided.
 package enum CalibrationCut {
   /// The fewest tokens of a single sequence whose end can be held out.
@@ -17,25 +19,11 @@ package enum CalibrationCut {
     }
   }
 
-  /// At most `limit` tokens' worth of `sequences`, one from each of as many equal parts of all of them. Which are taken goes
-  /// by place, not by length, so that short ones are neither preferred nor avoided; the place in its part moves by the golden
-  /// ratio, so that nothing periodic in the text is always or never hit.
+  /// At most `limit` tokens' worth of `sequences`, spread evenly over all of them.
   ///
   /// - Precondition: no sequence is longer than `limit`.
   package static func spread(_ sequences: [[Int]], limit: Int) -> [[Int]] {
-    let total = sequences.reduce(0) { $0 + $1.count }
-    guard total > limit else { return sequences }
-    var count = max(1, sequences.count * limit / total)
-    while true {
-      let part = Double(sequences.count) / Double(count)
-      let chosen = (0..<count).map { index in
-        let place = (Double(index + 1) * 0.618_033_988_749_894_9).truncatingRemainder(dividingBy: 1)
-        return sequences[min(sequences.count - 1, Int((Double(index) + place) * part))]
-      }
-      let sum = chosen.reduce(0) { $0 + $1.count }
-      if sum <= limit || count == 1 { return chosen }
-      count = max(1, min(count - 1, count * limit / sum))
-    }
+    EvenSpread.places(of: sequences.map(\.count), limit: limit).map { sequences[$0] }
   }
 
   /// Every n-th sequence held out, so that about `share` of them are; at least one, where there are two. Of a single one,

@@ -45,25 +45,23 @@ public enum LanguageEvaluation {
     if let difference = key.difference(from: reference.key, ignoringModel: true) {
       throw EvaluationError(.mismatch, reference.key.textName, "the reference does not fit: \(difference)")
     }
-    var metrics = try run(
+    return try run(
       model, Source.cache(reference), chunks: chunks, logitsLimit: logitsLimit, progress: progress)
-    metrics.divergence?.tailMass = reference.tailMass
-    return metrics
   }
 
   /// Evaluates `model` alone, and keeps its logits for those that will be compared with it.
   ///
   /// - Parameters:
   ///   - key: what the logits belong to; of these chunks.
-  ///   - k: the number of tokens to keep of each row; nil for all, or as many as fit ``ReferenceCache/memoryLimit``.
+  ///   - shape: the tokens to keep of each row; nil for all, or as many as fit ``ReferenceCache/memoryLimit``.
   public static func record(
-    _ model: any LanguageModel, key: ReferenceKey, k: Int? = nil, chunks: EvaluationChunks,
+    _ model: any LanguageModel, key: ReferenceKey, shape: ReferenceShape? = nil, chunks: EvaluationChunks,
     progress: (EvaluationProgress) throws -> Void = { _ in }
   ) throws -> (metrics: LanguageMetrics, cache: ReferenceCache) {
     try check(model, nil, chunks)
     precondition(
       key.rows == chunks.scoredCount && key.vocabulary == model.vocabularySize, "another key's chunks")
-    let recorder = ReferenceRecorder(key: key, limit: ReferenceCache.memoryLimit, k: k)
+    let recorder = ReferenceRecorder(key: key, limit: ReferenceCache.memoryLimit, shape: shape)
     let metrics = try run(
       model, Source.nothing(recorder), chunks: chunks, logitsLimit: logitsLimit, progress: progress)
     return (metrics, recorder.cache)
@@ -105,10 +103,12 @@ public enum LanguageEvaluation {
     var sums: [ChunkSums] = []
     var divergences: [Double] = []
     var firstRow = 0
+    var boundSum = 0.0
     for (index, chunk) in chunks.chunks.enumerated() {
       let scores = try score(
         chunk, index: index, candidate, source, firstRow: firstRow, rows: rows, place: chunks.textName)
       firstRow += chunk.scoredCount
+      boundSum += scores.reduce(0) { $0 + $1.bound }
       sums.append(ChunkSums(scores, hasBaseline: !source.isNothing))
       if !source.isNothing { divergences += scores.map(\.divergence) }
       let total = sums.reduce((loss: 0.0, tokens: 0)) { ($0.loss + $1.loss, $0.tokens + $1.tokens) }
@@ -116,7 +116,12 @@ public enum LanguageEvaluation {
         EvaluationProgress(
           done: index + 1, total: chunks.chunks.count, loss: total.loss / Double(max(1, total.tokens))))
     }
-    return LanguageMetrics(context: chunks.context, chunks: sums, divergences: divergences)
+    var metrics = LanguageMetrics(context: chunks.context, chunks: sums, divergences: divergences)
+    if case .cache(let cache) = source, let tail = cache.tailMass {
+      metrics.divergence?.approximation = Divergence.Approximation(
+        tailMass: tail, lowerBound: boundSum / Double(firstRow))
+    }
+    return metrics
   }
 
   private static func check(

@@ -55,9 +55,22 @@ public struct Divergence: Sendable, Equatable {
   public var deltaProbability: Estimate
   /// ln(PPL / baseline PPL). Paired: the errors that both share cancel.
   public var logRatio: Estimate
-  /// The mean probability of the tokens that were not compared one by one but lumped together; nil when all were compared. Where
-  /// there is one, all KL divergences are lower bounds.
-  public var tailMass: Double?
+  /// How KL divergences were estimated; nil when they are of whole distributions.
+  public var approximation: Approximation?
+
+  /// An estimate from the likeliest tokens of the baseline and a sample of the others.
+  public struct Approximation: Sendable, Equatable {
+    /// The mean probability of the others together.
+    public var tailMass: Double
+    /// What the mean KL divergence would be if the others counted as one: it cannot be below that.
+    public var lowerBound: Double
+
+    /// An approximation of these parts.
+    public init(tailMass: Double, lowerBound: Double) {
+      self.tailMass = tailMass
+      self.lowerBound = lowerBound
+    }
+  }
 
   /// PPL / baseline PPL − 1, from ``logRatio`` by the delta method.
   public var perplexityChange: Estimate {
@@ -69,7 +82,7 @@ public struct Divergence: Sendable, Equatable {
   public init(
     baselinePerplexity: Estimate, mean: Estimate, median: Double, percentile99: Double, percentile999: Double,
     maximum: Double, sameTop: Estimate, deltaProbability: Estimate, logRatio: Estimate,
-    tailMass: Double? = nil
+    approximation: Approximation? = nil
   ) {
     self.baselinePerplexity = baselinePerplexity
     self.mean = mean
@@ -80,7 +93,7 @@ public struct Divergence: Sendable, Equatable {
     self.sameTop = sameTop
     self.deltaProbability = deltaProbability
     self.logRatio = logRatio
-    self.tailMass = tailMass
+    self.approximation = approximation
   }
 }
 

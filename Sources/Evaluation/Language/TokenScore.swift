@@ -14,6 +14,8 @@ struct TokenScore {
   var baselineLoss = 0.0
   /// KL(baseline ‖ model) in nats, never below zero.
   var divergence = 0.0
+  /// A value that the divergence is not below, as far as it is an estimate; else unused.
+  var bound = 0.0
   /// Whether both find the same token most likely.
   var isSameTop = false
 

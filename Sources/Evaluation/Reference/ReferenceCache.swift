@@ -3,7 +3,7 @@ internal import TensorCore
 /// The baseline's logits on one text, so that it runs once, however many models are compared with it.
 ///
 /// Whole rows where all of them fit ``memoryLimit``, so that figures are those of running both models side by side, to the bit;
-/// else the likeliest tokens of each row, which bound KL divergence from below (see ``ReferenceCache/tailMass``).
+/// else the likeliest tokens of each row and some of the others, from which KL divergence is estimated without bias.
 public final class ReferenceCache: Sendable {
   /// The most bytes that rows may take in memory: 256 MB.
   public static let memoryLimit = 256 << 20
@@ -26,10 +26,11 @@ public final class ReferenceCache: Sendable {
   }
 
   /// How many tokens of each row are kept; nil for all.
-  public var tokensKept: Int? {
+  public var shape: ReferenceShape? {
     switch storage {
     case .whole: nil
-    case .likeliest(let rows): rows.first?.tokens.count
+    case .likeliest(let rows):
+      rows.first.map { ReferenceShape(likeliest: $0.tokens.count, drawn: $0.drawn.count) }
     }
   }
 
@@ -46,7 +47,7 @@ public final class ReferenceCache: Sendable {
 final class ReferenceRecorder {
   private let key: ReferenceKey
   /// The tokens to keep of each row; nil for all.
-  private let kept: Int?
+  private let kept: ReferenceShape?
   private var whole: [Float] = []
   private var truth: [Int] = []
   private var likeliest: [ReferenceRow] = []
@@ -55,16 +56,16 @@ final class ReferenceRecorder {
   ///
   /// - Parameters:
   ///   - limit: the most bytes that rows may take.
-  ///   - k: the number of tokens to keep of each row; nil for all, or as many as fit.
-  init(key: ReferenceKey, limit: Int, k: Int? = nil) {
+  ///   - shape: the tokens to keep of each row; nil for all, or as many as fit.
+  init(key: ReferenceKey, limit: Int, shape: ReferenceShape? = nil) {
     self.key = key
     let size = MemoryLayout<Float>.stride
-    if let k {
-      kept = max(1, min(k, key.vocabulary))
+    if let shape {
+      kept = shape
     } else if key.rows.multipliedReportingOverflow(by: key.vocabulary * size).overflow
       || key.rows * key.vocabulary * size > limit
     {
-      kept = max(1, min(key.vocabulary, limit / key.rows / (2 * size)))
+      kept = ReferenceShape(total: limit / key.rows / (2 * size), vocabulary: key.vocabulary)
     } else {
       kept = nil
       whole.reserveCapacity(key.rows * key.vocabulary)
@@ -78,9 +79,12 @@ final class ReferenceRecorder {
       self.truth += truth
       return
     }
+    let first = likeliest.count
     let rows = Locked([ReferenceRow?](repeating: nil, count: truth.count))
     Parallel.forEach(truth.count) { index in
-      let row = logits.withRow(index) { ReferenceRow($0, k: kept, truth: truth[index]) }
+      let row = logits.withRow(index) {
+        ReferenceRow($0, shape: kept, truth: truth[index], number: first + index)
+      }
       rows.withLock { $0[index] = row }
     }
     likeliest += rows.withLock { $0 }.compactMap { $0 }

@@ -34,7 +34,10 @@ struct FormatLosses {
   /// Observes and probes the model.
   ///
   /// - Parameter chosen: the names of the tensors that get a format; the others stay as they are.
-  init(_ checkpoint: Checkpoint, calibration: CalibrationSet, chosen: Set<String>, level: Int, context: PassContext)
+  init(
+    _ checkpoint: Checkpoint, calibration: CalibrationSet, chosen: Set<String>, level: Int,
+    context: PassContext
+  )
     throws
   {
     var probeContext = context
@@ -42,7 +45,9 @@ struct FormatLosses {
     probeContext.progress = { try context.progress("probe", $1 / 2) }
     guard let probe = try SensitivityProbe(checkpoint, sequences: sequences, context: probeContext),
       let sweep = CalibrationSweep(checkpoint, calibration: calibration, context: context)
-    else { throw PassError("the model cannot be run, so no format can be measured; give one with --int4 or --int8") }
+    else {
+      throw PassError("the model cannot be run, so no format can be measured; give one with --int4 or --int8")
+    }
     let stored = Dictionary(checkpoint.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     var groups: [Group] = []
     try sweep.observe { step in

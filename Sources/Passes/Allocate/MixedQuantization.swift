@@ -39,6 +39,19 @@ struct MixedQuantization {
   /// The artifact's bytes with every group in its smallest, and in its largest format, about.
   var range: ClosedRange<Int> { groupBytes.lowerBound + overhead...groupBytes.upperBound + overhead }
 
+  /// The best model for a goal.
+  func quantized(_ goal: SizeGoal) throws -> PassResult {
+    let parameters = checkpoint.parameterCount
+    if let bytes = goal.bytes(parameters: parameters) { return try quantized(bytes: bytes) }
+    guard let judge = context.judge else {
+      throw PassError(
+        "neither a size nor a quality budget was given, so there is nothing to choose formats by")
+    }
+    return try RateSearch(
+      range: range, parameters: parameters, attempt: { try quantized(bytes: $0) }, judge: judge
+    ).run()
+  }
+
   /// The best model whose artifact has at most `bytes`.
   ///
   /// - Throws: ``PassError`` when the smallest formats take more.
@@ -46,7 +59,8 @@ struct MixedQuantization {
     var budget = bytes - overhead
     // Estimates of a group's bytes come from some of its rows: what they are wrong by is taken off.
     for _ in 0..<4 {
-      guard let allocation = Allocation.best(losses.groups.map { $0.options.map(\.cost) }, budget: budget) else {
+      guard let allocation = Allocation.best(losses.groups.map { $0.options.map(\.cost) }, budget: budget)
+      else {
         throw PassError(
           "the smallest formats take about \(range.lowerBound) bytes, more than the \(bytes) asked for; "
             + "use --format safetensors, which goes down to 2 bits a weight")

@@ -1,4 +1,5 @@
-import Foundation
+internal import Foundation
+internal import ModelFiles
 
 /// How large the finished artifact may be.
 public enum SizeGoal: Sendable, Equatable {
@@ -6,12 +7,40 @@ public enum SizeGoal: Sendable, Equatable {
   case bytes(Int)
   /// Bits of the whole artifact for each weight of the model.
   case bitsPerWeight(Double)
+  /// The smallest that keeps within the recipe's quality budget.
+  case budget
 
-  /// The bytes of an artifact of a model with `parameters` weights.
-  public func bytes(parameters: Int) -> Int {
+  /// The bytes of an artifact of a model with `parameters` weights; nil when the budget decides.
+  public func bytes(parameters: Int) -> Int? {
     switch self {
     case .bytes(let bytes): bytes
     case .bitsPerWeight(let bits): Int((bits * Double(parameters) / 8).rounded(.down))
+    case .budget: nil
+    }
+  }
+
+  /// The goal of a pass's options: `target-size` or `target-bpw`, or the recipe's budget.
+  init(_ options: inout RecipeMapping) throws(RecipeError) {
+    let (size, bits) = (try options.string("target-size"), try options.number("target-bpw", in: 1...32))
+    switch (size, bits) {
+    case (nil, nil): self = .budget
+    case (let size?, nil):
+      guard let goal = SizeGoal(size: size) else {
+        throw options.failure("'target-size' must be a size such as 40MB or 38MiB, not '\(size)'")
+      }
+      self = goal
+    case (nil, let bits?):
+      self = .bitsPerWeight(bits)
+    case (_?, _?): throw options.failure("give 'target-size' or 'target-bpw', not both")
+    }
+  }
+
+  /// The option that the initializer reads back.
+  var option: (key: String, value: JSONValue)? {
+    switch self {
+    case .bytes(let bytes): ("target-size", .string("\(bytes)"))
+    case .bitsPerWeight(let bits): ("target-bpw", .number(bits))
+    case .budget: nil
     }
   }
 
@@ -27,13 +56,5 @@ public enum SizeGoal: Sendable, Equatable {
       number * unit.1 >= 1, number * unit.1 < 1e15
     else { return nil }
     self = .bytes(Int((number * unit.1).rounded(.down)))
-  }
-
-  /// What ``init(size:)`` and numbers of bits read back.
-  public var text: String {
-    switch self {
-    case .bytes(let bytes): "\(bytes)"
-    case .bitsPerWeight(let bits): "\(bits)"
-    }
   }
 }

@@ -162,7 +162,8 @@ final class CalibrationSweep {
       }
       let second = try current()
       var observation = LayerObservation(width: step.inputWidth)
-      try observe(&observation, original: original, compressed: compressed) { hidden, isOriginal, batch, _, x in
+      try observe(&observation, original: original, compressed: compressed) {
+        hidden, isOriginal, batch, _, x in
         (isOriginal ? first : second).input(ofStep: place, hidden: hidden, sequences: batch.ranges, into: x)
       }
       let result = try transform(
@@ -287,7 +288,8 @@ final class CalibrationSweep {
   // MARK: Tensors
 
   /// Tensors in single precision, the replaced ones as replaced.
-  private func originals(_ names: [String], _ replaced: [String: StoredTensor] = [:]) throws -> [StoredTensor] {
+  private func originals(_ names: [String], _ replaced: [String: StoredTensor] = [:]) throws -> [StoredTensor]
+  {
     try names.compactMap { name in
       try (replaced[name] ?? tensors[name]).map { try CalibrationSweep.decoded($0) }
     }

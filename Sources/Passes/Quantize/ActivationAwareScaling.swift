@@ -22,7 +22,8 @@ struct ActivationAwareScaling {
   /// Nothing changes when no scale is better than none, or when there is nothing to fold it into.
   func scaled(_ step: CalibrationSweep.Step) throws -> [StoredTensor] {
     let layers = step.layers.filter { layer in
-      formats[layer.name].map { CodecList.gridCodec(for: $0) != nil && $0 != stored[layer.name]?.format } ?? false
+      formats[layer.name].map { CodecList.gridCodec(for: $0) != nil && $0 != stored[layer.name]?.format }
+        ?? false
     }
     guard !step.sources.isEmpty, layers.count == step.layers.count, step.observation.tokens > 0,
       let scale = try bestScale(layers, step.observation)
@@ -96,7 +97,8 @@ struct ActivationAwareScaling {
       let bytes = try TensorCoding.encode(scaled, format: format)
       var error = try TensorCoding.decode(bytes, format: format, rows: weights.rows, columns: weights.columns)
       for place in error.elements.indices {
-        error.elements[place] = error.elements[place] / scale[place % weights.columns] - weights.elements[place]
+        error.elements[place] =
+          error.elements[place] / scale[place % weights.columns] - weights.elements[place]
       }
       sum += error.quadraticForm(gram)
     }

@@ -1,4 +1,3 @@
-import Foundation
 import ModelFiles
 import Models
 import TensorCore
@@ -9,6 +8,11 @@ struct CalibratedQuantization {
   let plan: PassPlan
   let method: QuantizePass.Method
   let context: PassContext
+
+  /// How far targets are moved towards the weights that suit the compressed model's inputs; the best on held-out tokens is kept.
+  private static let blends: [Float] = [1, 0.5]
+  /// Passes of coordinate descent.
+  private static let sweeps = 2
 
   /// The checkpoint with every planned tensor rounded, and what became of each; nil when the model cannot be observed.
   func apply(to checkpoint: Checkpoint) throws -> PassResult? {
@@ -38,8 +42,10 @@ struct CalibratedQuantization {
         else { continue }
         let rounded: LayerRounding.Result
         if step.observation.tokens > 0 {
-          let shared = try factor ?? FeedbackFactor(
-            gram: step.observation.gram, cross: step.observation.cross, count: step.observation.width)
+          let shared =
+            try factor
+            ?? FeedbackFactor(
+              gram: step.observation.gram, cross: step.observation.cross, count: step.observation.width)
           factor = shared
           rounded = try round(
             LayerRounding(weights, observation: step.observation, factor: shared), codec: codec)
@@ -69,7 +75,6 @@ struct CalibratedQuantization {
 
   /// The best of the method's results on held-out tokens, plain rounding included.
   private func round(_ layer: LayerRounding, codec: any GridCodec) throws -> LayerRounding.Result {
-    let env = ProcessInfo.processInfo.environment
     let format = codec.format
     let plain = try TensorCoding.encode(layer.weights, format: format)
     let plainError = try layer.heldOutError(of: plain, format: format)
@@ -88,11 +93,9 @@ struct CalibratedQuantization {
         try TensorCoding.encode(layer.weights, format: format, importance: diagonal), method: method.rawValue)
       return best
     }
-    let importance = env["IMP"] == "cond" ? layer.factor.conditional : diagonal
-    let sweeps = Int(env["SWEEPS"] ?? "2") ?? 2
-    for blend in (env["BLEND"] ?? "0,0.5,1").split(separator: ",").compactMap({ Float($0) }) {
+    for blend in CalibratedQuantization.blends {
       let bytes = try layer.rounded(
-        layer.target(blend: blend), codec: codec, importance: importance, sweeps: sweeps)
+        layer.target(blend: blend), codec: codec, importance: diagonal, sweeps: CalibratedQuantization.sweeps)
       try consider(bytes, method: "gptq", blend: Double(blend))
     }
     return best

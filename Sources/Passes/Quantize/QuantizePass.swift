@@ -76,34 +76,49 @@ public struct QuantizePass: Pass {
   public var allowRequantize: Bool
 
   /// A pass to `target`.
-  public init(_ target: Target, embeddings: TensorFormat? = nil, allowRequantize: Bool = false) {
+  public init(
+    _ target: Target, method: Method? = nil, embeddings: TensorFormat? = nil, allowRequantize: Bool = false
+  ) {
     self.target = target
+    self.method = method
     self.embeddings = embeddings
     self.allowRequantize = allowRequantize
   }
 
   public init(options: inout RecipeMapping) throws(RecipeError) {
-    let known = ["int8", "int4"] + Target.formats.map(\.rawValue)
+    let known = ["int8", "int4", "mixed"] + Target.formats.map(\.rawValue)
     let name = try options.string("format") ?? "int4"
-    guard let target = Target(name: name) else {
+    guard let target = name == "mixed" ? .mixed(try SizeGoal(&options)) : Target(name: name) else {
       throw options.failure("unknown format '\(name)'; known are \(known.joined(separator: ", "))")
+    }
+    var method: Method?
+    if let name = try options.string("method") {
+      guard let known = Method(rawValue: name) else {
+        throw options.failure(
+          "unknown method '\(name)'; known are \(Method.allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      method = known
     }
     var embeddings: TensorFormat?
     if let name = try options.string("embeddings") {
       guard case .format(let format)? = Target(name: name) else {
         throw options.failure(
-          "unknown format '\(name)' for embeddings; known are \(known.dropFirst(2).joined(separator: ", "))")
+          "unknown format '\(name)' for embeddings; known are \(known.dropFirst(3).joined(separator: ", "))")
       }
       embeddings = format
     }
     self.init(
-      target, embeddings: embeddings, allowRequantize: try options.boolean("allow-requantize") ?? false)
-    try options.finish(known: ["format", "embeddings", "allow-requantize"])
+      target, method: method, embeddings: embeddings,
+      allowRequantize: try options.boolean("allow-requantize") ?? false)
+    try options.finish(
+      known: ["format", "method", "embeddings", "allow-requantize", "target-size", "target-bpw"])
   }
 
   public var options: JSONValue {
     var object = JSONObject([("format", .string(target.name)), ("allow-requantize", .bool(allowRequantize))])
+    if let method { object["method"] = .string(method.rawValue) }
     if let embeddings { object["embeddings"] = .string(embeddings.rawValue) }
+    if case .mixed(let goal) = target, let option = goal.option { object[option.key] = option.value }
     return .object(object)
   }
 
@@ -129,18 +144,21 @@ public struct QuantizePass: Pass {
     return PassPlan(entries: entries, notes: summary(of: entries))
   }
 
-  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult {
+  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult
+  {
     if case .mixed(let goal) = target {
       guard let calibration = context.calibration else {
-        throw PassError("formats are chosen by measuring the model, which cannot be run; use --int4 or --int8")
+        throw PassError(
+          "formats are chosen by measuring the model, which cannot be run; use --int4 or --int8")
       }
       return try MixedQuantization(
         plan: plan, checkpoint: checkpoint, calibration: calibration, context: context
-      ).quantized(bytes: goal.bytes(parameters: checkpoint.parameterCount))
+      ).quantized(goal)
     }
     let method = method ?? .gptq
     if method != .rtn,
-      let result = try CalibratedQuantization(plan: plan, method: method, context: context).apply(to: checkpoint)
+      let result = try CalibratedQuantization(plan: plan, method: method, context: context).apply(
+        to: checkpoint)
     {
       return result
     }
@@ -148,7 +166,8 @@ public struct QuantizePass: Pass {
   }
 
   public var needs: ObservationNeed {
-    switch method ?? .gptq {
+    if case .mixed = target { return .gram }
+    return switch method ?? .gptq {
     case .rtn: .nothing
     case .imatrix, .awq: .columnNorms
     case .gptq: .gram

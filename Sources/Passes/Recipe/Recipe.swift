@@ -52,6 +52,8 @@ public struct EvaluationPlan: Sendable, Equatable {
   public var context: Int?
   /// The most tokens to read.
   public var tokens = 16384
+  /// Whether these are taken from all over the text, not from its beginning; nil for the default: with a budget they are.
+  public var spread: Bool?
   /// Whether latency is measured.
   public var latency = true
   /// What activations become before they meet quantized weights.
@@ -159,6 +161,7 @@ extension EvaluationPlan {
     text = try section.string("text")
     context = try section.integer("context", in: 8...1_048_576)
     tokens = try section.integer("tokens", in: 16...1_000_000_000) ?? tokens
+    spread = try section.boolean("spread")
     latency = try section.boolean("latency") ?? latency
     if let name = try section.string("activations") {
       guard let precision = ActivationPrecision(rawValue: name) else {
@@ -166,7 +169,7 @@ extension EvaluationPlan {
       }
       activations = precision
     }
-    try section.finish(known: ["text", "context", "tokens", "latency", "activations"])
+    try section.finish(known: ["text", "context", "tokens", "spread", "latency", "activations"])
   }
 
   var json: JSONValue {
@@ -176,6 +179,7 @@ extension EvaluationPlan {
     ])
     if let text { object["text"] = .string(text) }
     if let context { object["context"] = .integer(context) }
+    if let spread { object["spread"] = .bool(spread) }
     return .object(object)
   }
 }

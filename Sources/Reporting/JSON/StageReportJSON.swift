@@ -135,6 +135,7 @@ extension LanguageMethod {
       ("text", .string(text)), ("textHash", .string(textHash)), ("textTokens", .integer(textTokens)),
       ("context", .integer(context)), ("fromStart", .bool(fromStart)),
       ("addsBeginningOfText", .bool(addsBeginningOfText)), ("isDocuments", .bool(isDocuments)),
+      ("isSpread", .bool(isSpread)),
       ("activations", .string(activations)),
     ])
   }
@@ -144,7 +145,8 @@ extension LanguageMethod {
       text: try fields.string("text"), textHash: try fields.string("textHash"),
       textTokens: try fields.int("textTokens"), context: try fields.int("context"),
       fromStart: try fields.bool("fromStart"), addsBeginningOfText: try fields.bool("addsBeginningOfText"),
-      isDocuments: try fields.bool("isDocuments"))
+      isDocuments: try fields.bool("isDocuments"),
+      isSpread: try fields.added("isSpread", fields.bool) ?? false)
     activations = try fields.string("activations", default: "int8")
   }
 }

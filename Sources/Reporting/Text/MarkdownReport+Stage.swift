@@ -11,7 +11,7 @@ extension MarkdownReport {
       rows: verdict.checks.map { check in
         [
           code(check.name),
-          (check.name.hasPrefix("min") ? "≥ " : "≤ ") + NumberFormat.significant(check.limit, 4),
+          "\(check.name.hasPrefix("min") ? "≥" : "≤") \(check.limit)",
           NumberFormat.significant(check.measured, 4),
           check.bound.map { NumberFormat.significant($0, 4) } ?? "unknown", check.holds ? "yes" : "**no**",
         ]

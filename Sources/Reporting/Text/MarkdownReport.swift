@@ -144,8 +144,14 @@ public enum MarkdownReport {
   }
 
   private static func tailRows(_ divergence: Divergence) -> [[String]] {
-    divergence.tailMass.map {
-      [["probability compared as one (KLD is a lower bound)", NumberFormat.significant($0 * 100, 3) + " %"]]
+    divergence.approximation.map {
+      [
+        ["mean KLD, lower bound", NumberFormat.significant($0.lowerBound, 4)],
+        [
+          "probability of the tokens that were sampled",
+          NumberFormat.significant($0.tailMass * 100, 3) + " %",
+        ],
+      ]
     } ?? []
   }
 

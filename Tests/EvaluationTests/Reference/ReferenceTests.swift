@@ -12,7 +12,8 @@ struct ReferenceTests {
     chunks: [
       .init(tokens: [1, 5, 3, 9, 2, 2, 7, 10, 0, 4, 6, 8], first: 4), .init(tokens: [1, 2, 3], first: 0),
       .init(tokens: [1, 10, 9, 8, 7, 6, 5, 4, 3, 2], first: 5),
-    ], context: 12, fromStart: false, addsBeginningOfText: true, textName: "text", textHash: "hash", textTokens: 25)
+    ], context: 12, fromStart: false, addsBeginningOfText: true, textName: "text", textHash: "hash",
+    textTokens: 25)
   private static let baseline = FakeLanguageModel()
   private static let model = FakeLanguageModel(noise: 0.8)
 
@@ -20,12 +21,15 @@ struct ReferenceTests {
     ReferenceKey(modelName: "fake", files: files, vocabulary: 11, chunks: chunks)
   }
 
-  private static func cache(k: Int?) throws -> ReferenceCache {
-    try LanguageEvaluation.record(baseline, key: key(), k: k, chunks: chunks).cache
+  private static func cache(k: Int?, drawn: Int = 0) throws -> ReferenceCache {
+    try LanguageEvaluation.record(
+      baseline, key: key(), shape: k.map { ReferenceShape(likeliest: $0, drawn: drawn) }, chunks: chunks
+    ).cache
   }
 
   private static func withFile<Result>(_ body: (String) throws -> Result) throws -> Result {
-    let path = FileManager.default.temporaryDirectory.appendingPathComponent("reference-\(UUID().uuidString)").path
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("reference-\(UUID().uuidString)")
+      .path
     defer { try? FileManager.default.removeItem(atPath: path) }
     return try body(path)
   }
@@ -34,14 +38,15 @@ struct ReferenceTests {
   func whole() throws {
     let exact = try LanguageEvaluation.run(Self.model, baseline: Self.baseline, chunks: Self.chunks)
     let cache = try Self.cache(k: nil)
-    #expect(cache.tokensKept == nil && cache.tailMass == nil)
+    #expect(cache.shape == nil && cache.tailMass == nil)
     #expect(try LanguageEvaluation.run(Self.model, reference: cache, chunks: Self.chunks) == exact)
   }
 
   @Test("recording changes no figure of the baseline itself")
   func recording() throws {
     let alone = try LanguageEvaluation.run(Self.baseline, chunks: Self.chunks)
-    #expect(try LanguageEvaluation.record(Self.baseline, key: Self.key(), chunks: Self.chunks).metrics == alone)
+    #expect(
+      try LanguageEvaluation.record(Self.baseline, key: Self.key(), chunks: Self.chunks).metrics == alone)
   }
 
   /// Σ over the k likeliest p·ln(p/q) + P·ln(P/Q) of the rest, from the fakes' formulas in 64-bit floats.
@@ -67,17 +72,20 @@ struct ReferenceTests {
     return (total / Double(count), tails / Double(count))
   }
 
-  @Test("the likeliest tokens and one bucket give the definition's divergence, a lower bound", arguments: [1, 2, 5, 10, 11])
+  @Test(
+    "the likeliest tokens and one bucket give the definition's divergence, a lower bound",
+    arguments: [1, 2, 5, 10, 11])
   func likeliest(k: Int) throws {
     let exact = try #require(
       try LanguageEvaluation.run(Self.model, baseline: Self.baseline, chunks: Self.chunks).divergence)
     let cache = try Self.cache(k: k)
-    #expect(cache.tokensKept == k)
+    #expect(cache.shape == ReferenceShape(likeliest: k, drawn: 0))
     let metrics = try LanguageEvaluation.run(Self.model, reference: cache, chunks: Self.chunks)
     let divergence = try #require(metrics.divergence)
     let (expected, tail) = Self.naive(k: k)
     #expect(abs(divergence.mean.value - expected) < 1e-6)
-    #expect(abs((divergence.tailMass ?? -1) - tail) < 1e-6)
+    #expect(abs((divergence.approximation?.tailMass ?? -1) - tail) < 1e-6)
+    #expect(abs((divergence.approximation?.lowerBound ?? -1) - expected) < 1e-6)
     #expect(divergence.mean.value <= exact.mean.value + 1e-6)
     if k >= 10 { #expect(abs(divergence.mean.value - exact.mean.value) < 1e-6) }
     // What needs no tail is exact.
@@ -89,14 +97,35 @@ struct ReferenceTests {
     #expect((same.divergence?.maximum ?? 1) < 1e-6)
   }
 
+  @Test("tokens drawn from the bucket estimate what the bucket hides, without bias")
+  func drawn() throws {
+    let exact = try #require(
+      try LanguageEvaluation.run(Self.model, baseline: Self.baseline, chunks: Self.chunks).divergence)
+    let bound = Self.naive(k: 2).divergence
+    // With so many draws that systematic sampling is almost an integral, the estimate is the divergence itself.
+    for (count, tolerance) in [(2000, 0.002), (50, 0.05), (4, 0.5)] {
+      let cache = try Self.cache(k: 2, drawn: count)
+      #expect(cache.shape == ReferenceShape(likeliest: 2, drawn: count))
+      let metrics = try LanguageEvaluation.run(Self.model, reference: cache, chunks: Self.chunks)
+      let divergence = try #require(metrics.divergence)
+      let hidden = exact.mean.value - bound
+      #expect(hidden > 0.01)
+      #expect(abs(divergence.mean.value - bound - hidden) < tolerance * hidden, "\(count) drawn")
+      #expect(abs((divergence.approximation?.lowerBound ?? 0) - bound) < 1e-6)
+      // The same model is at no distance from itself, whatever was drawn.
+      let same = try LanguageEvaluation.run(Self.baseline, reference: cache, chunks: Self.chunks)
+      #expect((same.divergence?.maximum ?? 1) < 1e-6)
+    }
+  }
+
   @Test("a file holds what was kept, under 1000 bytes a token")
   func file() throws {
     try Self.withFile { path in
-      for k in [nil, 4] {
-        let cache = try Self.cache(k: k)
+      for (k, drawn) in [(nil, 0), (4, 0), (3, 5)] {
+        let cache = try Self.cache(k: k, drawn: drawn)
         try ReferenceFile.write(cache, to: path)
         let read = try ReferenceFile.read(path)
-        #expect(read.key == cache.key && read.tokensKept == k ?? 11)
+        #expect(read.key == cache.key && read.shape == ReferenceShape(likeliest: k ?? 11, drawn: drawn))
         let expected = try LanguageEvaluation.run(Self.model, reference: cache, chunks: Self.chunks)
         let found = try LanguageEvaluation.run(Self.model, reference: read, chunks: Self.chunks)
         let difference = try #require(expected.divergence).mean.value - (found.divergence?.mean.value ?? 0)
@@ -104,7 +133,8 @@ struct ReferenceTests {
       }
     }
     for vocabulary in [2, 11, 512, 32_000, 65_536, 65_537, 151_936, 300_000_000] {
-      let kept = ReferenceFile.tokensKept(vocabulary: vocabulary)
+      let shape = ReferenceFile.shape(vocabulary: vocabulary)
+      let kept = shape.likeliest + shape.drawn
       let width = vocabulary <= 65_536 ? 2 : vocabulary <= 1 << 24 ? 3 : 4
       #expect(kept >= 1 && kept <= vocabulary && kept * (width + 4) + 12 <= 1000)
     }
@@ -113,7 +143,7 @@ struct ReferenceTests {
   @Test("any flipped byte, a cut and a lengthening are found, or change nothing that is read")
   func damage() throws {
     try Self.withFile { path in
-      try ReferenceFile.write(try Self.cache(k: 3), to: path)
+      try ReferenceFile.write(try Self.cache(k: 3, drawn: 2), to: path)
       let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
       func attempt(_ bytes: [UInt8]) throws -> ReferenceCache? {
         try Data(bytes).write(to: URL(fileURLWithPath: path))
@@ -128,7 +158,9 @@ struct ReferenceTests {
         // A changed key reads, and then belongs to something else.
         if let read = try attempt(damaged) { #expect(read.key != Self.key(), "byte \(place)") }
       }
-      for length in stride(from: 0, to: bytes.count, by: 7) { #expect(try attempt(Array(bytes[..<length])) == nil) }
+      for length in stride(from: 0, to: bytes.count, by: 7) {
+        #expect(try attempt(Array(bytes[..<length])) == nil)
+      }
       #expect(try attempt(bytes + [0]) == nil)
       #expect(try attempt([UInt8]("compress reference 1\n".utf8) + [0xFF, 0xFF, 0xFF, 0xFF]) == nil)
     }

@@ -66,11 +66,13 @@ struct FeedbackFactor: Sendable {
       }
       conditional = FeedbackFactor.conditional(matrix, count: count, order: order)
       shift =
-        cross.map { FeedbackFactor.shift(gram: gram, cross: $0, factor: matrix, count: count, order: order) } ?? []
+        cross.map { FeedbackFactor.shift(gram: gram, cross: $0, factor: matrix, count: count, order: order) }
+        ?? []
       return
     }
     throw PassError(
-      "the activations' covariance has no Cholesky factor, whatever is added to its diagonal: use --method rtn")
+      "the activations' covariance has no Cholesky factor, whatever is added to its diagonal: use --method rtn"
+    )
   }
 
   private static func shift(
@@ -98,7 +100,9 @@ struct FeedbackFactor: Sendable {
   /// 1 / (H⁻¹)_jj from the factor: H⁻¹ = L⁻ᵀ L⁻¹, so its diagonal is the columns' squares of L⁻¹.
   private static func conditional(_ factor: [Double], count: Int, order: [Int]) -> [Float] {
     var result = [Float](repeating: 0, count: count)
-    guard let inverse = try? LinearAlgebra.inverse(ofLowerTriangle: factor, count: count) else { return result }
+    guard let inverse = try? LinearAlgebra.inverse(ofLowerTriangle: factor, count: count) else {
+      return result
+    }
     for j in 0..<count {
       var sum = 0.0
       for i in j..<count { sum += inverse[i * count + j] * inverse[i * count + j] }

@@ -36,7 +36,9 @@ struct LayerRounding {
     weights.elements.withUnsafeBufferPointer { w in
       factor.shift.withUnsafeBufferPointer { shift in
         result.elements.withUnsafeMutableBufferPointer { target in
-          guard let w = w.baseAddress, let shift = shift.baseAddress, let target = target.baseAddress else { return }
+          guard let w = w.baseAddress, let shift = shift.baseAddress, let target = target.baseAddress else {
+            return
+          }
           nonisolated(unsafe) let (a, b, c) = (w, shift, target)
           Parallel.forEach((rows + 63) / 64) { piece in
             LinearAlgebra.product(
@@ -93,7 +95,9 @@ struct LayerRounding {
     return [Float](unsafeUninitializedCapacity: tokens * weights.rows) { target, count in
       inputs.withUnsafeBufferPointer { inputs in
         weights.elements.withUnsafeBufferPointer { weights_ in
-          guard let x = inputs.baseAddress, let w = weights_.baseAddress, let y = target.baseAddress else { return }
+          guard let x = inputs.baseAddress, let w = weights_.baseAddress, let y = target.baseAddress else {
+            return
+          }
           LinearAlgebra.multiply(
             x, w, transposed: true, rows: tokens, inner: weights.columns, columns: weights.rows, into: y)
         }
