@@ -1,8 +1,8 @@
 import ModelFiles
+import Models
 import TensorCore
 import Testing
 
-@testable import Models
 
 /// Gradients against central differences of the forward pass, on every kind of llama block.
 @Suite struct GradientTests {

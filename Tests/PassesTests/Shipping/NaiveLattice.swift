@@ -1,6 +1,6 @@
+import Passes
 import TensorCore
 
-@testable import Passes
 
 /// Small matrices and what the definitions say about them, in double precision, by dense elimination.
 enum NaiveLattice {

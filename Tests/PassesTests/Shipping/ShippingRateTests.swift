@@ -1,8 +1,8 @@
 import Foundation
+import Passes
 import TensorCore
 import Testing
 
-@testable import Passes
 
 @Suite struct ShippingRateTests {
   /// The entropy of rounded Gaussian numbers against what integrating the density over each code's interval gives.

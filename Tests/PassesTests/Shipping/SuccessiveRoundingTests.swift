@@ -1,7 +1,7 @@
+import Passes
 import TensorCore
 import Testing
 
-@testable import Passes
 
 @Suite(.serialized) struct SuccessiveRoundingTests {
   private struct Problem {

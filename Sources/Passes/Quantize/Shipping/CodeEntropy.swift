@@ -1,14 +1,14 @@
 import Foundation
 
 /// What codes take when each class of columns has a table of its own.
-enum CodeEntropy {
+package enum CodeEntropy {
   /// The most classes of columns.
   private static let classes = 16
   /// Bytes that a class's frame and table take, about.
   private static let classBytes = 60.0
 
   /// The bytes of `codes` (rows × columns, row by row) after entropy coding, columns of like energy together.
-  static func bytes(of codes: [Int32], columns: Int) -> Double {
+  package static func bytes(of codes: [Int32], columns: Int) -> Double {
     guard columns > 0, !codes.isEmpty else { return 0 }
     let rows = codes.count / columns
     var energies = [Double](repeating: 0, count: columns)
@@ -33,7 +33,7 @@ enum CodeEntropy {
   }
 
   /// The bits of symbols with these counts at their entropy.
-  static func bits(of counts: [Int32: Int]) -> Double {
+  package static func bits(of counts: [Int32: Int]) -> Double {
     let total = Double(counts.values.reduce(0, +))
     return counts.sorted { $0.key < $1.key }.reduce(0.0) { $0 - Double($1.value) * log2(Double($1.value) / total) }
   }

@@ -1,13 +1,13 @@
-import TensorCore
+package import TensorCore
 
 /// The column scales that fit codes best once these are final.
-enum ColumnRescaling {
+package enum ColumnRescaling {
   /// Solves for c in tr G (V − Q) H (V − Q)ᵀ → min, Q_ij = r_i z_ij c_j: (H ∘ Zᵀ G Z) c = diag(Zᵀ G V H), rows scaled into Z.
   ///
   /// A column of zeros keeps its scale, and so does one whose best scale would leave `limits` times the old one: least squares
   /// that strays so far follows the noise of the sample that H was taken from.
   /// - Returns: the scales; the old ones when there is nothing to solve.
-  static func scales(
+  package static func scales(
     of codes: [Int32], target: Matrix, rowScales: [Float], columnScales: [Float], inputs: LatticeFactor,
     outputs: OutputCost, limits: ClosedRange<Double> = 0.5...1.5
   ) -> [Float] {

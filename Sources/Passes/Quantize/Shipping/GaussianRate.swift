@@ -1,9 +1,9 @@
 import Foundation
 
 /// The entropy of rounded Gaussian numbers: what a column of codes takes, before any code was chosen.
-enum GaussianRate {
+package enum GaussianRate {
   /// The entropy, in bits, of a Gaussian number of standard deviation `spread` rounded to integers.
-  static func bits(spread: Double) -> Double {
+  package static func bits(spread: Double) -> Double {
     guard spread > 0 else { return 0 }
     let place = (log2(spread) - first) * perOctave
     if place <= 0 { return table[0] * spread / exp2(first) }
@@ -30,20 +30,23 @@ enum GaussianRate {
 }
 
 /// What the codes of a model's matrices take at any step, by the spread of each column.
-struct RateCurve: Sendable {
+package struct RateCurve: Sendable {
   /// The standard deviation of each column's places on a grid of step 1, and the rows that share it.
-  private(set) var columns: [(spread: Double, rows: Double)] = []
+  package private(set) var columns: [(spread: Double, rows: Double)] = []
+
+  /// No columns.
+  package init() {}
 
   /// Adds a column: `rows` codes at `spread` / step.
-  mutating func add(spread: Double, rows: Int) { columns.append((spread, Double(rows))) }
+  package mutating func add(spread: Double, rows: Int) { columns.append((spread, Double(rows))) }
 
   /// The bytes of all codes at `step`.
-  func bytes(step: Double) -> Double {
+  package func bytes(step: Double) -> Double {
     columns.reduce(0) { $0 + $1.rows * GaussianRate.bits(spread: $1.spread / step) } / 8
   }
 
   /// The step at which codes take `bytes`, by bisection; nil when none from 2⁻⁴⁰ to 2⁴⁰ times the columns' scale does.
-  func step(bytes: Double) -> Double? {
+  package func step(bytes: Double) -> Double? {
     let spreads = columns.map(\.spread).filter { $0 > 0 }
     guard let top = spreads.max(), bytes > 0 else { return nil }
     var (low, high) = (log2(top) - 40, log2(top) + 40)

@@ -1,15 +1,15 @@
-import TensorCore
+package import TensorCore
 
 /// A symmetric matrix that weighs errors, with a ridge and its Cholesky factor: A + λI = L·Lᵀ, in double precision.
-struct LatticeFactor: Sendable {
+package struct LatticeFactor: Sendable {
   /// The number of rows and columns.
-  let count: Int
+  package let count: Int
   /// A + λI, row-major.
-  let matrix: [Double]
+  package let matrix: [Double]
   /// L, row-major, zeros above the diagonal.
-  let lower: [Double]
+  package let lower: [Double]
   /// λ as a part of the mean of A's diagonal.
-  let ridge: Double
+  package let ridge: Double
 
   /// Factors `matrix`; a ridge that is too small for a factor grows tenfold until there is one.
   ///
@@ -18,7 +18,7 @@ struct LatticeFactor: Sendable {
   ///   - matrix: `count` × `count`, symmetric.
   ///   - ridge: what is added to the diagonal at least, as a part of its mean; positive.
   /// - Throws: ``PassError`` when the matrix holds NaN or infinity.
-  init(_ matrix: [Double], count: Int, ridge: Double) throws {
+  package init(_ matrix: [Double], count: Int, ridge: Double) throws {
     precondition(matrix.count == count * count && ridge > 0, "a square matrix and a ridge are needed")
     let mean = (0..<count).reduce(0.0) { $0 + matrix[$1 * count + $1] } / Double(max(1, count))
     guard mean.isFinite else { throw PassError("a covariance of activations is not finite: use --method rtn") }
@@ -44,14 +44,14 @@ struct LatticeFactor: Sendable {
 }
 
 /// How much errors in a layer's outputs matter: the G of tr G E H Eᵀ.
-enum OutputCost: Sendable {
+package enum OutputCost: Sendable {
   /// Independent outputs, each with a weight above zero.
   case rows([Double])
   /// Outputs whose errors add up or cancel.
   case full(LatticeFactor)
 
   /// The number of outputs.
-  var count: Int {
+  package var count: Int {
     switch self {
     case .rows(let weights): weights.count
     case .full(let factor): factor.count
@@ -59,7 +59,7 @@ enum OutputCost: Sendable {
   }
 
   /// The weight of each output when those before it, in the order of rounding, have made up for it: M_ii with G = M·Mᵀ.
-  var diagonal: [Double] {
+  package var diagonal: [Double] {
     switch self {
     case .rows(let weights): weights.map { $0.squareRoot() }
     case .full(let factor): (0..<factor.count).map { factor.lower[$0 * factor.count + $0] }
@@ -67,7 +67,7 @@ enum OutputCost: Sendable {
   }
 
   /// G · X for a row-major matrix of ``count`` × `columns`.
-  func times(_ x: [Double], columns: Int) -> [Double] {
+  package func times(_ x: [Double], columns: Int) -> [Double] {
     switch self {
     case .rows(let weights):
       var result = x

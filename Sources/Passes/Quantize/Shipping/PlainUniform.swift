@@ -1,10 +1,10 @@
-import TensorCore
-import WeightCodecs
+package import TensorCore
+package import WeightCodecs
 
 /// Uniform codes without calibration: each row on a grid of its own, a part of the row's root mean square apart, unclipped.
-enum PlainUniform {
+package enum PlainUniform {
   /// The codes of `weights` at `step` of each row's root mean square.
-  static func rounded(_ weights: Matrix, step: Double) throws -> UniformTensor {
+  package static func rounded(_ weights: Matrix, step: Double) throws -> UniformTensor {
     let (m, n) = (weights.rows, weights.columns)
     let scales = spreads(of: weights).map { ShortScale.rounded(Float($0), bits: ShortScale.rowBits) }
     let column = ShortScale.rounded(Float(step), bits: ShortScale.columnBits)
@@ -19,7 +19,7 @@ enum PlainUniform {
   }
 
   /// Adds the spread of the matrix's codes to `curve`.
-  static func addRates(of weights: Matrix, to curve: inout RateCurve) {
+  package static func addRates(of weights: Matrix, to curve: inout RateCurve) {
     for spread in spreads(of: weights) where spread > 0 { curve.add(spread: 1, rows: weights.columns) }
   }
 

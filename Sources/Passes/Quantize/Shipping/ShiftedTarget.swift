@@ -1,11 +1,11 @@
-import TensorCore
+package import TensorCore
 
 /// The weights that suit the compressed model's inputs: V = W + a·W·(C − H)(H + λI)⁻¹ with H = E[x′x′ᵀ] and C = E[x x′ᵀ].
 ///
 /// a = 1 gives the least-squares weights for the inputs x′ that the layer will get in place of x. Less follows the sample less.
-struct ShiftedTarget: Sendable {
+package struct ShiftedTarget: Sendable {
   /// How far targets are moved.
-  static let blend = 0.5
+  package static let blend = 0.5
   /// λ as a part of the mean of H's diagonal.
   private static let ridge = 0.03
 
@@ -14,7 +14,7 @@ struct ShiftedTarget: Sendable {
   private let count: Int
 
   /// The shift of layers that saw `gram` and `cross`, each `count` × `count`.
-  init(gram: [Float], cross: [Float], count: Int) throws {
+  package init(gram: [Float], cross: [Float], count: Int) throws {
     let factor = try LatticeFactor(gram.map { Double($0) }, count: count, ridge: ShiftedTarget.ridge)
     var rows = zip(cross, gram).map { Double($0) - Double($1) }
     rows.withUnsafeMutableBufferPointer {
@@ -27,7 +27,7 @@ struct ShiftedTarget: Sendable {
   }
 
   /// V of `weights`.
-  func target(_ weights: Matrix) -> Matrix {
+  package func target(_ weights: Matrix) -> Matrix {
     let moved = LinearAlgebra.multiply(
       weights.elements.map { Double($0) }, shift, rows: weights.rows, inner: count, columns: count)
     var result = weights

@@ -1,17 +1,17 @@
 import Models
-import TensorCore
+package import TensorCore
 
 /// What errors of each matrix cost, on one scale for the whole model, so that one step serves all of them.
-struct ShippingCosts: Sendable {
+package struct ShippingCosts: Sendable {
   /// Fisher information; nil where the model has no gradients here, or was not run.
   let sensitivity: PredictionSensitivity?
 
   /// What is added to the diagonal of E[x xᵀ], as a part of its mean: the covariance is a sample's.
-  static let inputRidge = 0.03
+  package static let inputRidge = 0.03
   /// The same for E[g gᵀ], which comes from fewer and noisier numbers.
-  static let outputRidge = 0.5
+  package static let outputRidge = 0.5
   /// Tokens rarer than this part of a uniform vocabulary count as if they were that frequent.
-  static let rareTokens = 0.5
+  package static let rareTokens = 0.5
 
   /// H of a layer's inputs.
   ///
@@ -55,7 +55,7 @@ struct ShippingCosts: Sendable {
   }
 
   /// √(w·mean w), w being at least ``rareTokens`` of an even share.
-  static func tempered(_ weights: [Double]) -> [Double] {
+  package static func tempered(_ weights: [Double]) -> [Double] {
     let raised = weights.map { max($0, rareTokens / Double(weights.count)) }
     let mean = raised.reduce(0, +) / Double(raised.count)
     return raised.map { ($0 * mean).squareRoot() }

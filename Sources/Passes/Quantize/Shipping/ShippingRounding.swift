@@ -24,7 +24,7 @@ final class ShippingRounding {
   /// The part of the wanted bytes that is aimed at, and the least that is taken.
   private static let (aim, least) = (0.9982, 0.9955)
   /// Walks through the model that a search may take.
-  private static let attempts = 6
+  static let attempts = 6
 
   /// Measures the model: its gradients, and the spread of what will be codes.
   ///
@@ -145,7 +145,7 @@ final class ShippingRounding {
   /// The artifact's size follows the step smoothly, and `RateCurve` says how but for a factor and what surrounds the codes;
   /// each attempt corrects these.
   /// - Throws: ``PassError`` when no step gives so small or so large an artifact.
-  func rounded(bytes: Int) throws -> PassResult {
+  func rounded(bytes: Int, attempts: Int = ShippingRounding.attempts) throws -> PassResult {
     guard range.contains(bytes) else {
       throw PassError(
         "no uniform codes take \(bytes) bytes: from \(range.lowerBound) to \(range.upperBound) is possible here")
@@ -153,7 +153,7 @@ final class ShippingRounding {
     var (best, points): (PassResult?, [(step: Double, bytes: Double)]) = (nil, [])
     var bestSize = 0
     var expected = Double(bytes) * Self.aim * 0.99
-    for _ in 0..<Self.attempts {
+    for _ in 0..<attempts {
       guard let step = curve.step(bytes: expected) else { break }
       let result = try rounded(step: step)
       let size = try context.artifactBytes(result.checkpoint)
@@ -164,6 +164,11 @@ final class ShippingRounding {
       if size <= bytes, Double(size) >= Double(bytes) * Self.least { break }
       points.append((step, Double(size)))
       expected += correction(points, wanted: Double(bytes) * Self.aim)
+    }
+    // Where the last attempts were still too large, a step that is surely coarser.
+    if best == nil, let step = curve.step(bytes: expected * 0.97) {
+      let result = try rounded(step: step)
+      if try context.artifactBytes(result.checkpoint) <= bytes { best = result }
     }
     guard let best else {
       throw PassError("no step gave an artifact of at most \(bytes) bytes; give a larger size")

@@ -1,13 +1,13 @@
 /// Scales with few significant bits: they take less than a byte each once compressed, at no cost in quality where codes are
 /// chosen for the scale as it is.
-enum ShortScale {
+package enum ShortScale {
   /// The significant bits behind the first of a row's scale, which only says how fine its grid is.
-  static let rowBits = 2
+  package static let rowBits = 2
   /// The significant bits behind the first of a column's scale, which is fitted to codes.
-  static let columnBits = 7
+  package static let columnBits = 7
 
   /// The nearest number with `bits` bits behind its first; what is no positive normal number stays.
-  static func rounded(_ value: Float, bits: Int) -> Float {
+  package static func rounded(_ value: Float, bits: Int) -> Float {
     guard value.isNormal, bits < 23 else { return value }
     let unit = UInt32(1) << UInt32(23 - bits)
     let raised = value.bitPattern &+ unit / 2

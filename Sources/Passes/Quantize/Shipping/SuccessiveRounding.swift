@@ -1,4 +1,4 @@
-import TensorCore
+package import TensorCore
 
 /// Rounds a matrix to unclipped integer codes, one weight after the other, each error made up for by what is rounded later.
 ///
@@ -7,16 +7,23 @@ import TensorCore
 /// the part of Mᵀ E L that a weight decides alone is M_ii L_jj (q_ij − v̂_ij): with the grid q = r_i·c_j·z, c_j = step / L_jj
 /// and r_i about 1 / M_ii, every coordinate of Mᵀ E L is rounded with the same step, which spends bits where they are worth
 /// most, as water-filling would: WaterSIC (arXiv 2603.04956) on both sides of the weights.
-struct SuccessiveRounding: Sendable {
+package struct SuccessiveRounding: Sendable {
   /// H = L·Lᵀ.
-  let inputs: LatticeFactor
+  package let inputs: LatticeFactor
   /// G.
-  let outputs: OutputCost
+  package let outputs: OutputCost
   /// r, one a row; above zero.
-  let rowScales: [Float]
+  package let rowScales: [Float]
+
+  /// A rounding with these factors.
+  package init(inputs: LatticeFactor, outputs: OutputCost, rowScales: [Float]) {
+    self.inputs = inputs
+    self.outputs = outputs
+    self.rowScales = rowScales
+  }
 
   /// No code is larger: what two bytes hold in the formats of uniform codes.
-  static let highestCode = 32639.0
+  package static let highestCode = 32639.0
   /// The columns whose errors are spread at once to those before them.
   private static let block = 64
   /// The rows that a thread works on at a time.
@@ -27,7 +34,7 @@ struct SuccessiveRounding: Sendable {
   /// - Parameters:
   ///   - target: V, rows × columns.
   ///   - columnScales: c, one a column, as they will be stored; above zero.
-  func codes(of target: Matrix, columnScales: [Float]) -> [Int32] {
+  package func codes(of target: Matrix, columnScales: [Float]) -> [Int32] {
     let (rows, columns) = (target.rows, target.columns)
     precondition(
       columnScales.count == columns && rowScales.count == rows && inputs.count == columns && outputs.count == rows,

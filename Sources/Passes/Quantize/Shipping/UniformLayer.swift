@@ -1,25 +1,32 @@
-import TensorCore
-import WeightCodecs
+package import TensorCore
+package import WeightCodecs
 
 /// One matrix on its way to uniform codes: what it is rounded to, what errors cost, and how.
-struct UniformLayer {
+package struct UniformLayer {
   /// What is rounded, rows × columns.
-  let target: Matrix
+  package let target: Matrix
   /// H of its inputs.
-  let inputs: LatticeFactor
+  package let inputs: LatticeFactor
   /// G of its outputs.
-  let outputs: OutputCost
+  package let outputs: OutputCost
+
+  /// A layer of these parts.
+  package init(target: Matrix, inputs: LatticeFactor, outputs: OutputCost) {
+    self.target = target
+    self.inputs = inputs
+    self.outputs = outputs
+  }
 
   /// A rounded matrix.
-  struct Result {
-    let tensor: UniformTensor
-    let codes: [Int32]
-    let rowScales, columnScales: [Float]
+  package struct Result {
+    package let tensor: UniformTensor
+    package let codes: [Int32]
+    package let rowScales, columnScales: [Float]
     /// The bytes that codes take once compressed, about.
-    let entropyBytes: Double
+    package let entropyBytes: Double
 
     /// Q, decoded.
-    func values() -> Matrix {
+    package func values() -> Matrix {
       let columns = columnScales.count
       var elements = [Float](repeating: 0, count: codes.count)
       for place in codes.indices {
@@ -37,7 +44,7 @@ struct UniformLayer {
   /// Rounds with `step` for each coordinate of Mᵀ E L, then fits the columns' scales to the codes.
   ///
   /// - Throws: `CodingError` when a scale is beyond half precision.
-  func rounded(step: Double) throws -> Result {
+  package func rounded(step: Double) throws -> Result {
     let wanted = (0..<inputs.count).map { column in
       ShortScale.rounded(Float(step / inputs.lower[column * inputs.count + column]), bits: ShortScale.columnBits)
     }
@@ -55,7 +62,7 @@ struct UniformLayer {
   }
 
   /// Scales as half precision holds them. None is zero: what would be becomes the smallest.
-  static func stored(rows: [Float], columns: [Float]) -> (rows: [Float], columns: [Float]) {
+  package static func stored(rows: [Float], columns: [Float]) -> (rows: [Float], columns: [Float]) {
     let (first, second) = UniformTensor.storedScales(rows: rows, columns: columns)
     let range: ClosedRange<Float> = 0x1p-24...65504
     func inside(_ value: Float) -> Float { min(max(value, range.lowerBound), range.upperBound) }
@@ -63,7 +70,7 @@ struct UniformLayer {
   }
 
   /// Adds the spread of this matrix's columns to `curve`, by some of its rows.
-  func addRates(to curve: inout RateCurve) {
+  package func addRates(to curve: inout RateCurve) {
     let chosen = stride(from: 0, to: target.rows, by: max(1, target.rows / 128)).map { $0 }
     guard !chosen.isEmpty else { return }
     let (n, diagonal) = (target.columns, outputs.diagonal)
