@@ -1,4 +1,5 @@
 import Compression
+import Evaluation
 import Foundation
 import ModelFiles
 import Models

@@ -2,6 +2,7 @@ import Foundation
 import Passes
 import TensorCore
 import Testing
+import WeightCodecs
 
 
 @Suite struct ShippingRateTests {

@@ -1,4 +1,4 @@
-package import TensorCore
+import TensorCore
 
 /// A symmetric matrix that weighs errors, with a ridge and its Cholesky factor: A + λI = L·Lᵀ, in double precision.
 package struct LatticeFactor: Sendable {
