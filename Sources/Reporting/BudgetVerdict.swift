@@ -66,7 +66,7 @@ public struct BudgetVerdict: Sendable, Equatable {
       let bound =
         check.bound.map {
           "\(check.name.hasPrefix("min") ? "at least" : "up to") \(NumberFormat.significant($0, 4)) with "
-            + "\(NumberFormat.significant(confidence * 100, 3)) % confidence"
+            + "\(NumberFormat.fixed(confidence * 100, 0)) % confidence"
         } ?? "no confidence bound from \(blocks) block\(blocks == 1 ? "" : "s")"
       return
         "\(check.name) \(check.limit): \(bound) (measured \(NumberFormat.significant(check.measured, 4)))"

@@ -60,12 +60,21 @@ public struct UniformTensor: Sendable {
   /// The scales that a file will hold, so that codes can be rounded on the grid that is stored: columns around 1 by a
   /// power of two that rows take up, then both to half precision.
   ///
+  /// - Parameter significantBits: of a scale's significand, 1 to 11. Codes that are rounded on the grid of coarser scales are
+  ///   as good, and an artifact has fewer bits to store for them.
+  ///
   /// A column that is 2¹⁴ times finer than the middle one loses bits, one that is 2²⁴ times finer becomes zero.
-  public static func storedScales(rows: [Float], columns: [Float]) -> (rows: [Float], columns: [Float]) {
+  public static func storedScales(
+    rows: [Float], columns: [Float], significantBits: Int = 11
+  ) -> (rows: [Float], columns: [Float]) {
     let sizes = columns.map { abs($0) }.filter { $0 > 0 && $0.isFinite }.sorted()
     let middle = sizes.isEmpty ? 1 : sizes[sizes.count / 2]
     let unit = Float(sign: .plus, exponent: middle.exponent, significand: 1)
-    func stored(_ value: Float) -> Float { ck_half_to_float(ck_float_to_half(value)) }
+    func stored(_ value: Float) -> Float {
+      guard value != 0, value.isFinite else { return value }
+      let places = Float(sign: .plus, exponent: value.exponent - significantBits + 1, significand: 1)
+      return ck_half_to_float(ck_float_to_half((value / places).rounded(.toNearestOrEven) * places))
+    }
     return (rows.map { stored($0 * unit) }, columns.map { stored($0 / unit) })
   }
 }

@@ -182,7 +182,7 @@ import Testing
     }
     let name = "\(Self.module).weight_uniform"
     #expect(
-      try change { Array($0.dropLast()) }.contains("'\(name)': its 1255 bytes do not fit the sizes it states")
+      try change { Array($0.dropLast()) }.contains("'\(name)': its 1191 bytes do not fit the sizes it states")
     )
     #expect(try change { [255, 255, 255, 255] + $0.dropFirst(4) }.contains("do not fit the sizes it states"))
     #expect(try change { [0, 0, 0, 0] + $0.dropFirst(4) }.contains("do not fit the sizes it states"))

@@ -115,7 +115,7 @@ import WeightCodecs
 
   /// Columns lie by class, each class a stretch of its own in an artifact.
   @Test func uniformCodesFollowTheDefinition() throws {
-    let (rows, columns) = (600, 40)
+    let (rows, columns) = (600, 48)
     var generator = SeededGenerator(seed: 8)
     // Every other column is wide: two classes pay.
     let codes = (0..<rows * columns).map { place -> Int16 in
@@ -128,10 +128,10 @@ import WeightCodecs
     let tensor = StoredTensor(
       name: "a.weight", shape: [rows, columns], format: made.format, bytes: TensorBytes(made.bytes))
     let blob = try Self.bytes(#require(try Self.parts(tensor, .own)["weight_uniform"]))
-    #expect(blob[0..<8] == [88, 2, 0, 0, 40, 0, 0, 0])
+    #expect(blob[0..<8] == [88, 2, 0, 0, 48, 0, 0, 0])
     let classes = Array(blob[8..<8 + columns])
     #expect(classes.enumerated().allSatisfy { $1 == $0 % 2 })
-    #expect(blob[48..<50] == [0x00, 0x38])
+    #expect(blob[56..<58] == [0x00, 0x38])
     let start = 8 + 3 * columns + 2 * rows
     let order = (0..<columns).sorted { (classes[$0], $0) < (classes[$1], $1) }
     for (place, column) in order.enumerated() {
@@ -143,7 +143,7 @@ import WeightCodecs
       Issue.record("no stream of codes")
       return
     }
-    #expect(blob.withUnsafeBytes { cuts($0) } == [start, start + 20 * rows, start + 40 * rows])
+    #expect(blob.withUnsafeBytes { cuts($0) } == [start, start + 24 * rows, start + 48 * rows])
   }
 
   // MARK: Support
@@ -162,7 +162,7 @@ import WeightCodecs
     var checkpoint = try TinyModel.checkpoint("llama-tied")
     checkpoint.architecture = nil
     var tensor = tensor
-    tensor.name = "layers.0.q_proj.weight"
+    tensor.name = "model.layers.0.self_attn.q_proj.weight"
     checkpoint.tensors = [tensor]
     let contents = try checkpoint.safetensorsContents(layout: layout)
     return Dictionary(

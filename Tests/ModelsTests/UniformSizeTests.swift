@@ -41,16 +41,19 @@ import WeightCodecs
 
   @Test(
     .enabled(if: SharedData.isPresent),
-    arguments: [(Float(0.2), Float(0)), (0.2, 0.5), (0.5, 0), (0.5, 0.5), (1, 0.5)])
-  func artifactsComeNearTheEntropy(step: Float, spread: Float) throws {
+    arguments: [
+      (Float(0.2), Float(0), 1.03), (0.2, 0.5, 1.055), (0.5, 0, 1.03), (0.5, 0.5, 1.07), (1, 0.5, 1.15),
+    ])
+  func artifactsComeNearTheEntropy(step: Float, spread: Float, factor: Double) throws {
     let folder = SharedData.path("models/books-7m")
     var checkpoint = try Checkpoint.load(try ModelFiles.open(folder))
-    var (ideal, weights) = (0.0, 0)
+    var (ideal, weights, scales) = (0.0, 0, 0)
     checkpoint.tensors = try checkpoint.tensors.filter { checkpoint.role(of: $0).isLinear }.prefix(14).map {
       tensor in
       let codes = try Self.codes(tensor, step: step, spread: spread)
       ideal += Self.entropy(codes, rows: tensor.rowCount, columns: tensor.rowLength)
       weights += tensor.elementCount
+      scales += 2 * tensor.rowCount + 3 * tensor.rowLength
       var result = tensor
       (result.format, result.bytes) = (codes.format, TensorBytes(codes.bytes))
       return result
@@ -67,8 +70,8 @@ import WeightCodecs
       print(
         "step \(step), spread \(spread), level \(level): columns' entropy \(bits(ideal)), frames \(bits(Double(frames))),",
         "artifact \(bits(Double(summary.bytes))) bits a weight, \(back.manifest?.tensors.count ?? 0) tensors")
-      // A column's entropy is below what any table for several can reach; scales take 2 bytes a row and a column.
-      #expect(Double(frames) < ideal * 1.09 + 6000)
+      // A column's entropy is below what any table for several can reach; frames have heads and tables of their own.
+      #expect(Double(frames) < ideal * factor + Double(scales) + 6000)
     }
   }
 }

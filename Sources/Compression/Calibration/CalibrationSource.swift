@@ -144,7 +144,8 @@ struct CalibrationSource {
     summary.evaluationCoverage = tokens.isEmpty ? nil : Double(covered) / Double(tokens.count)
     let overlap = WordRuns.overlap(of: evaluation.texts, in: cut.documents)
     summary.overlap = overlap
-    let limit = evaluation.isSentences ? WordRuns.sentenceLimit : WordRuns.textLimit
+    let limit = WordRuns.allowance(
+      evaluation.isSentences ? WordRuns.sentenceLimit : WordRuns.textLimit, runs: overlap.runs)
     if overlap.share > limit, !plan.isSelf, !plan.allowOverlap {
       throw JobError(
         .badInput,

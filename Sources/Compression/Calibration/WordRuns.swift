@@ -15,6 +15,12 @@ package enum WordRuns {
   /// development sentences are in its training part.
   package static let sentenceLimit = 0.1
 
+  /// The most share that a text of `runs` runs may have: `limit`, and what chance may add to it. Runs are shared in clumps of up
+  /// to ``length``, so few of them say little: three standard errors of a share of `limit` in a thirteenth as many trials.
+  package static func allowance(_ limit: Double, runs: Int) -> Double {
+    limit + 3 * (limit * (1 - limit) * Double(length) / Double(max(1, runs))).squareRoot()
+  }
+
   /// How many of the runs of `evaluation` are in `calibration`.
   package static func overlap(of evaluation: [[UInt8]], in calibration: [[UInt8]])
     -> CalibrationSummary.Overlap

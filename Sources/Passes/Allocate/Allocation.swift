@@ -3,29 +3,29 @@
 /// Options off the lower convex hull of (bytes, loss) are never chosen by a Lagrange multiplier; on the hull, steps are taken in
 /// the order of what they save a byte, which is optimal for every total that the steps end at (Shoham and Gersho, 1988).
 /// What is left of the budget is filled by the steps that still fit.
-struct Allocation: Sendable {
+package struct Allocation: Sendable {
   /// What an option costs.
-  struct Option: Sendable, Equatable {
-    var bytes: Int
-    var loss: Double
+  package struct Option: Sendable, Equatable {
+    package var bytes: Int
+    package var loss: Double
 
-    init(bytes: Int, loss: Double) {
+    package init(bytes: Int, loss: Double) {
       self.bytes = bytes
       self.loss = loss
     }
   }
 
   /// The option of each item.
-  var choices: [Int]
+  package var choices: [Int]
   /// Their bytes.
-  var bytes: Int
+  package var bytes: Int
   /// Their losses' sum.
-  var loss: Double
+  package var loss: Double
 
   /// The best choices within `budget`, or nil when even the smallest options exceed it.
   ///
   /// - Parameter items: at least one option each, in any order.
-  static func best(_ items: [[Option]], budget: Int) -> Allocation? {
+  package static func best(_ items: [[Option]], budget: Int) -> Allocation? {
     let hulls = items.map { hull(of: $0) }
     var places = [Int](repeating: 0, count: items.count)
     func option(_ item: Int) -> Option { items[item][hulls[item][places[item]]] }
@@ -51,7 +51,7 @@ struct Allocation: Sendable {
   }
 
   /// The options on the lower convex hull, by ascending bytes and descending loss.
-  static func hull(of options: [Option]) -> [Int] {
+  package static func hull(of options: [Option]) -> [Int] {
     let sorted = options.indices.sorted {
       (options[$0].bytes, options[$0].loss, $0) < (options[$1].bytes, options[$1].loss, $1)
     }

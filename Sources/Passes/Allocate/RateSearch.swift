@@ -1,5 +1,4 @@
-import Foundation
-import Models
+package import Models
 
 /// Which text a candidate is judged on.
 public enum JudgedText: Sendable {
@@ -13,7 +12,7 @@ public enum JudgedText: Sendable {
 ///
 /// Harm falls with size as 4^−bits, about, so a search by secants on its logarithm needs few candidates. The one that is
 /// chosen on held-out calibration text is verified on the evaluation text, and made larger as long as it does not hold there.
-struct RateSearch {
+package struct RateSearch {
   /// A model and what it was made for.
   struct Candidate {
     var bytes: Int
@@ -29,6 +28,21 @@ struct RateSearch {
   let attempt: (Int) throws -> PassResult
   let judge: (Checkpoint, JudgedText) throws -> Double
 
+  /// A search over sizes in `range` of a model with `parameters` weights.
+  ///
+  /// - Parameters:
+  ///   - attempt: makes a model of at most so many bytes.
+  ///   - judge: ln(confidence bound of its harm / limit) on a text.
+  package init(
+    range: ClosedRange<Int>, parameters: Int, attempt: @escaping (Int) throws -> PassResult,
+    judge: @escaping (Checkpoint, JudgedText) throws -> Double
+  ) {
+    self.range = range
+    self.parameters = parameters
+    self.attempt = attempt
+    self.judge = judge
+  }
+
   /// The most candidates that are made.
   private static let mostAttempts = 10
   /// The excess that is aimed at: a little below 0.
@@ -37,7 +51,7 @@ struct RateSearch {
   private static let slope = 1.386
 
   /// The smallest candidate that holds on both texts; where none does, the best one, with a note that says so.
-  func run() throws -> PassResult {
+  package func run() throws -> PassResult {
     var tried: [Candidate] = []
     var bytes = clamped(4.5 * Double(parameters) / 8)
     // Repairs lower the aim on the choosing text by what the verifying text asked for.

@@ -1,6 +1,6 @@
-import ModelFiles
-import Models
-import TensorCore
+package import ModelFiles
+package import Models
+package import TensorCore
 import WeightCodecs
 
 /// A walk through a model, block by block: at each step of a block the layers' inputs are observed, the layers replaced, and
@@ -8,24 +8,35 @@ import WeightCodecs
 ///
 /// Two streams of hidden states run side by side, the original's and the compressed model's. Memory: both streams'
 /// activations (``ActivationStore``), one block in single precision for each, and one step's observation.
-final class CalibrationSweep {
+package final class CalibrationSweep {
   /// Layers that share an input, and what they saw.
-  struct Step {
+  package struct Step {
     /// The block, counted from 0; nil for embedding and output.
-    let block: Int?
+    package let block: Int?
     /// The layers' weights in the original model, in single precision, by canonical name.
-    let layers: [(name: String, weights: Matrix)]
+    package let layers: [(name: String, weights: Matrix)]
     /// What they saw.
-    let observation: LayerObservation
+    package let observation: LayerObservation
     /// What a scale of the input's columns can be folded into, in single precision; see `BlockStep`.
-    let sources: [(name: String, weights: Matrix)]
+    package let sources: [(name: String, weights: Matrix)]
+
+    /// A step of these parts.
+    package init(
+      block: Int?, layers: [(name: String, weights: Matrix)], observation: LayerObservation,
+      sources: [(name: String, weights: Matrix)]
+    ) {
+      self.block = block
+      self.layers = layers
+      self.observation = observation
+      self.sources = sources
+    }
   }
 
   /// Turns a block's tensors into others with which it does the same, before anything is rounded: called for each step.
-  typealias Preparation = (Step) throws -> [StoredTensor]
+  package typealias Preparation = (Step) throws -> [StoredTensor]
 
   /// Replaces tensors: called for each step, returns the tensors as they will be stored, by canonical name.
-  typealias Transform = (Step) throws -> [String: StoredTensor]
+  package typealias Transform = (Step) throws -> [String: StoredTensor]
 
   private let model: any BlockwiseModel
   private let checkpoint: Checkpoint
@@ -54,7 +65,7 @@ final class CalibrationSweep {
   private static let batchTokens = 1024
 
   /// A walk through `checkpoint`, or nil when its architecture cannot be taken apart.
-  init?(_ checkpoint: Checkpoint, calibration: CalibrationSet, context: PassContext) {
+  package init?(_ checkpoint: Checkpoint, calibration: CalibrationSet, context: PassContext) {
     guard let model = checkpoint.architecture?.blockwise else { return nil }
     self.model = model
     self.checkpoint = checkpoint
@@ -82,7 +93,7 @@ final class CalibrationSweep {
   }
 
   /// Walks through the original alone: each step is seen with the original's inputs, and nothing is replaced.
-  func observe(_ see: (Step) throws -> Void) throws {
+  package func observe(_ see: (Step) throws -> Void) throws {
     let stream = try ActivationStore(count: tokenCount * model.hiddenWidth, limit: context.memoryLimit)
     try run(original: stream, compressed: stream) { step in
       try see(step)
@@ -93,7 +104,7 @@ final class CalibrationSweep {
   /// Walks through the whole model: first what is embedded, then each block's steps, last the output.
   ///
   /// A tied output is observed in the original model before the walk begins, and replaced first, since it is the embedding, too.
-  func run(preparing: Preparation? = nil, _ transform: Transform) throws {
+  package func run(preparing: Preparation? = nil, _ transform: Transform) throws {
     let (count, limit) = (tokenCount * model.hiddenWidth, context.memoryLimit.map { $0 / 2 })
     try run(
       original: try ActivationStore(count: count, limit: limit),

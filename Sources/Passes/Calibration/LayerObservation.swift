@@ -1,33 +1,33 @@
 import TensorCore
 
 /// What layers that share an input have seen: their inputs in the compressed model x′ and in the original one x.
-struct LayerObservation: Sendable {
+package struct LayerObservation: Sendable {
   /// The length of an input.
-  let width: Int
+  package let width: Int
   /// The number of tokens observed.
-  var tokens = 0
+  package private(set) var tokens = 0
   /// E[x′ x′ᵀ], width × width.
-  var gram: [Float]
+  package private(set) var gram: [Float]
   /// E[x x′ᵀ], width × width, rows for the original's inputs.
-  var cross: [Float]
+  package private(set) var cross: [Float]
   /// The inputs of held-out sequences, tokens × width: the original's and the compressed model's.
-  var heldOut: (original: [Float], compressed: [Float]) = ([], [])
+  package private(set) var heldOut: (original: [Float], compressed: [Float]) = ([], [])
 
   /// Nothing seen so far.
-  init(width: Int) {
+  package init(width: Int) {
     self.width = width
     gram = [Float](repeating: 0, count: width * width)
     cross = gram
   }
 
   /// The number of held-out tokens.
-  var heldOutTokens: Int { heldOut.original.count / max(1, width) }
+  package var heldOutTokens: Int { heldOut.original.count / max(1, width) }
 
   /// E[x′²] of each column.
-  var diagonal: [Float] { (0..<width).map { gram[$0 * width + $0] } }
+  package var diagonal: [Float] { (0..<width).map { gram[$0 * width + $0] } }
 
   /// Adds `tokens` inputs.
-  mutating func add(original: UnsafePointer<Float>, compressed: UnsafePointer<Float>, tokens: Int) {
+  package mutating func add(original: UnsafePointer<Float>, compressed: UnsafePointer<Float>, tokens: Int) {
     gram.withUnsafeMutableBufferPointer {
       if let base = $0.baseAddress {
         LinearAlgebra.addGram(of: compressed, rows: tokens, columns: width, to: base)
@@ -43,7 +43,7 @@ struct LayerObservation: Sendable {
   }
 
   /// Adds `tokens` held-out inputs.
-  mutating func addHeldOut(
+  package mutating func addHeldOut(
     original: UnsafePointer<Float>, compressed: UnsafePointer<Float>, tokens: Int
   ) {
     heldOut.original += UnsafeBufferPointer(start: original, count: tokens * width)
@@ -51,7 +51,7 @@ struct LayerObservation: Sendable {
   }
 
   /// Turns sums into means.
-  mutating func finish() {
+  package mutating func finish() {
     let factor = 1 / Float(max(1, tokens))
     gram.withUnsafeMutableBufferPointer {
       if let base = $0.baseAddress { Kernels.scale(base, by: factor, count: $0.count) }

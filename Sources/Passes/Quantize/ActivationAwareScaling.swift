@@ -1,6 +1,6 @@
 import Foundation
-import ModelFiles
-import TensorCore
+package import ModelFiles
+package import TensorCore
 import WeightCodecs
 
 /// Columns scaled up before rounding where inputs are large, the scale folded into what makes the inputs: AWQ (arXiv 2306.00978).
@@ -8,7 +8,7 @@ import WeightCodecs
 /// y = W x = (W diag s)(x / s). The scale s_j = a_j^r / b_j^(1−r), with a the root mean square of input j and b the mean
 /// magnitude of column j relative to its row's, is chosen among twenty exponents r by E ‖(W − Q(W diag s) diag(1/s)) x‖²,
 /// all of the covariance counting, not only its diagonal.
-struct ActivationAwareScaling {
+package struct ActivationAwareScaling {
   /// The exponents that are tried, from 0 (no scaling by activations) on.
   private static let exponents = (0..<20).map { Float($0) / 20 }
   /// The rows of each layer that the error is measured on.
@@ -17,10 +17,16 @@ struct ActivationAwareScaling {
   let formats: [String: TensorFormat]
   let stored: [String: StoredTensor]
 
+  /// Scaling for layers that will be stored in `formats`.
+  package init(formats: [String: TensorFormat], stored: [String: StoredTensor]) {
+    self.formats = formats
+    self.stored = stored
+  }
+
   /// The tensors that change, in single precision: the step's layers scaled up, what makes their inputs scaled down.
   ///
   /// Nothing changes when no scale is better than none, or when there is nothing to fold it into.
-  func scaled(_ step: CalibrationSweep.Step) throws -> [StoredTensor] {
+  package func scaled(_ step: CalibrationSweep.Step) throws -> [StoredTensor] {
     let layers = step.layers.filter { layer in
       formats[layer.name].map { CodecList.gridCodec(for: $0) != nil && $0 != stored[layer.name]?.format }
         ?? false

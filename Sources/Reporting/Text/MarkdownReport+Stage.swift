@@ -17,7 +17,7 @@ extension MarkdownReport {
         ]
       }, right: [1, 2, 3])
     page.paragraph(
-      "Bounds are one-sided, of \(NumberFormat.significant(verdict.confidence * 100, 3)) % confidence, over "
+      "Bounds are one-sided, of \(NumberFormat.fixed(verdict.confidence * 100, 0)) % confidence, over "
         + "\(NumberFormat.grouped(verdict.blocks)) blocks of evaluation text.")
   }
 

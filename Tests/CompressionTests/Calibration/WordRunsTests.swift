@@ -50,4 +50,12 @@ struct WordRunsTests {
     #expect(overlap.runs == text.count - 12)
     #expect(overlap.shared == overlap.runs - 3)
   }
+
+  @Test("few runs may share more by chance than many, and a copy is none")
+  func allowance() {
+    #expect(abs(WordRuns.allowance(0.01, runs: 1_000_000) - 0.01) < 0.002)
+    let few = WordRuns.allowance(0.01, runs: 300)
+    #expect(few > 0.05 && few < 0.1)
+    #expect(WordRuns.allowance(0.01, runs: 30) < 0.25)
+  }
 }

@@ -49,7 +49,7 @@ import Testing
     for part in [
       "## Budget", "| `max-kld` | ≤ 0.02 | 0.003100 | 0.003400 | yes |",
       "| `min-agreement` | ≥ 0.99 | 0.9530 | 0.9510 | **no** |",
-      "| `max-ppl-increase` | ≤ 0.01 | 0.002000 | unknown | **no** |", "95.0 % confidence, over 32 blocks",
+      "| `max-ppl-increase` | ≤ 0.01 | 0.002000 | unknown | **no** |", "95 % confidence, over 32 blocks",
       "## Calibration",
       "| text | notes.txt |", "| observed | 28,672 tokens in 56 sequences |",
       "| vocabulary seen | 5,211 of 32,000 |",

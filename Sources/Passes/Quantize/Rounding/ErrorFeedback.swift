@@ -1,12 +1,17 @@
-import TensorCore
-import WeightCodecs
+package import TensorCore
 
 /// Rounding of a matrix to given grids so that the *outputs* of a layer stay close, not the weights.
 ///
 /// Rows are independent and are worked on in pieces of fixed size, so results do not depend on the number of threads.
-struct ErrorFeedback: Sendable {
+package struct ErrorFeedback: Sendable {
   let factor: FeedbackFactor
   let grids: RowGrids
+
+  /// Rounding to `grids` for inputs with the covariance in `factor`.
+  package init(factor: FeedbackFactor, grids: RowGrids) {
+    self.factor = factor
+    self.grids = grids
+  }
 
   /// Rows of a piece, and columns of a block between two products with the rest.
   private static let pieceRows = 64
@@ -17,7 +22,7 @@ struct ErrorFeedback: Sendable {
   /// - Parameters:
   ///   - target: the weights to come close to, rows × columns.
   ///   - sweeps: the passes of coordinate descent afterwards, each of which can only lower the error.
-  func round(_ target: Matrix, sweeps: Int) -> [UInt8] {
+  package func round(_ target: Matrix, sweeps: Int) -> [UInt8] {
     let (rows, columns) = (target.rows, target.columns)
     return [UInt8](unsafeUninitializedCapacity: rows * columns) { codes, count in
       guard let base = codes.baseAddress else { return }

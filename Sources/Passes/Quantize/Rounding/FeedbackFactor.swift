@@ -6,27 +6,27 @@ import TensorCore
 /// L_jj (e_j + Σ_{i>j} e_i M_ij) with e = w − q and M = L diag(L)⁻¹. So columns are rounded from the last to the first,
 /// each to w_j + Σ_{i>j} e_i M_ij: GPTQ (arXiv 2210.17323) in its form as Babai's nearest plane (arXiv 2507.18553),
 /// which needs no inverse of H.
-struct FeedbackFactor: Sendable {
+package struct FeedbackFactor: Sendable {
   /// The number of columns.
-  let count: Int
+  package let count: Int
   /// The column that stands at each place; the last place is rounded first.
-  let order: [Int]
+  package let order: [Int]
   /// M in the order's coordinates: unit lower triangular, row-major.
-  let feedback: [Float]
+  package let feedback: [Float]
   /// H with its ridge, in the order's coordinates.
-  let gram: [Float]
+  package let gram: [Float]
   /// 1 / (H⁻¹)_jj for each column in its own place: the error that a column's rounding leaves when later columns help.
-  let conditional: [Float]
+  package let conditional: [Float]
   /// L_jj² for each column in its own place: what error feedback in this order leaves of E[x_j²].
-  let residual: [Float]
+  package let residual: [Float]
   /// (C − H)(H + λI)⁻¹ with C = E[x x′ᵀ], in the columns' own order: W + a·W·shift is the target that makes up for the
   /// inputs x′ having moved away from x (a = 1: the least-squares weights for x′). Empty without a cross-Gram matrix.
-  let shift: [Float]
+  package let shift: [Float]
   /// What was added to the diagonal, as a part of its mean.
-  let ridge: Double
+  package let ridge: Double
 
   /// The ridges that are tried, one after the other, as parts of the mean of the diagonal.
-  static let ridges = [0.01, 0.1, 1, 10]
+  package static let ridges = [0.01, 0.1, 1, 10]
 
   /// Factors `gram`.
   ///
@@ -35,7 +35,7 @@ struct FeedbackFactor: Sendable {
   ///
   /// - Parameter gram: `count` × `count`, symmetric, means over tokens.
   /// - Throws: ``PassError`` when even the largest ridge leaves the matrix without a factor: it holds NaN.
-  init(gram: [Float], cross: [Float]? = nil, count: Int, ridges: [Double] = FeedbackFactor.ridges) throws {
+  package init(gram: [Float], cross: [Float]? = nil, count: Int, ridges: [Double] = FeedbackFactor.ridges) throws {
     let diagonal = (0..<count).map { gram[$0 * count + $0] }
     let mean = diagonal.reduce(0.0) { $0 + Double($1) } / Double(max(1, count))
     let order = (0..<count).sorted { (diagonal[$0], $1) < (diagonal[$1], $0) }

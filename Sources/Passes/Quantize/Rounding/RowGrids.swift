@@ -1,13 +1,13 @@
-import TensorCore
-import WeightCodecs
+package import TensorCore
+package import WeightCodecs
 
 /// The grids that the rows of a matrix are rounded to: scales and offsets as stored, one pair a group of columns.
 ///
 /// A value is scale · level(code) + offset.
-struct RowGrids: Sendable {
-  let grid: CodeGrid
-  let rows: Int
-  let columns: Int
+package struct RowGrids: Sendable {
+  package let grid: CodeGrid
+  package let rows: Int
+  package let columns: Int
   /// Scales and their inverses (0 for a scale of 0), and offsets: rows × groups.
   private let scales, inverses, offsets: [Float]
   private let groups: Int
@@ -15,7 +15,7 @@ struct RowGrids: Sendable {
   /// The grids of encoded rows.
   ///
   /// - Parameter bytes: rows × columns in `codec`'s format.
-  init(of bytes: ByteRegion, codec: any GridCodec, rows: Int, columns: Int) {
+  package init(of bytes: ByteRegion, codec: any GridCodec, rows: Int, columns: Int) {
     grid = codec.grid
     self.rows = rows
     self.columns = columns
@@ -42,7 +42,7 @@ struct RowGrids: Sendable {
   }
 
   /// Calls `body` with a view for loops.
-  func withView<Result>(_ body: (View) throws -> Result) rethrows -> Result {
+  package func withView<Result>(_ body: (View) throws -> Result) rethrows -> Result {
     try scales.withUnsafeBufferPointer { scales in
       try inverses.withUnsafeBufferPointer { inverses in
         try offsets.withUnsafeBufferPointer { offsets in
@@ -59,17 +59,17 @@ struct RowGrids: Sendable {
   }
 
   /// Unsafe pointers to the grids, for the time of a loop.
-  struct View: @unchecked Sendable {
+  package struct View: @unchecked Sendable {
     let scales, inverses, offsets, levels: UnsafeBufferPointer<Float>
     let groups, groupLength: Int
     let isUniform: Bool
     let low, high: Float
 
     /// The place of a column's scale.
-    @inline(__always) func place(row: Int, column: Int) -> Int { row * groups + column / groupLength }
+    @inline(__always) package func place(row: Int, column: Int) -> Int { row * groups + column / groupLength }
 
     /// The code nearest to `value`; NaN gives the lowest.
-    @inline(__always) func code(of value: Float, at place: Int) -> UInt8 {
+    @inline(__always) package func code(of value: Float, at place: Int) -> UInt8 {
       let t = (value - offsets[place]) * inverses[place]
       if isUniform {
         let clamped = t > low ? (t < high ? t : high) : low
@@ -85,7 +85,7 @@ struct RowGrids: Sendable {
     }
 
     /// What a code stands for.
-    @inline(__always) func value(of code: UInt8, at place: Int) -> Float {
+    @inline(__always) package func value(of code: UInt8, at place: Int) -> Float {
       scales[place] * levels[Int(code)] + offsets[place]
     }
   }
