@@ -10,7 +10,8 @@ extension LinearAlgebra {
   ///   - b: `inner` × `columns`; consecutive rows lie `strideB` elements apart.
   ///   - c: `rows` × `columns`; consecutive rows lie `strideC` elements apart.
   public static func product(
-    _ a: UnsafePointer<Double>, _ strideA: Int, transposedA: Bool = false, _ b: UnsafePointer<Double>, _ strideB: Int,
+    _ a: UnsafePointer<Double>, _ strideA: Int, transposedA: Bool = false, _ b: UnsafePointer<Double>,
+    _ strideB: Int,
     rows: Int, inner: Int, columns: Int, alpha: Double = 1, beta: Double = 0,
     into c: UnsafeMutablePointer<Double>, _ strideC: Int
   ) {
@@ -18,7 +19,8 @@ extension LinearAlgebra {
     OpenBLAS.prepare()
     cblas_dgemm(
       CblasRowMajor, transposedA ? CblasTrans : CblasNoTrans, CblasNoTrans, Int32(rows), Int32(columns),
-      Int32(inner), alpha, a, Int32(max(strideA, 1)), b, Int32(max(strideB, 1)), beta, c, Int32(max(strideC, 1)))
+      Int32(inner), alpha, a, Int32(max(strideA, 1)), b, Int32(max(strideB, 1)), beta, c,
+      Int32(max(strideC, 1)))
   }
 
   /// A · B, or Aᵀ · B, of whole row-major matrices in double precision; cut into pieces of rows of the result.
@@ -42,7 +44,8 @@ extension LinearAlgebra {
           Parallel.forEach((rows + piece - 1) / piece) { index in
             let first = index * piece
             product(
-              left + (transposedA ? first : first * inner), transposedA ? rows : inner, transposedA: transposedA, right,
+              left + (transposedA ? first : first * inner), transposedA ? rows : inner,
+              transposedA: transposedA, right,
               columns, rows: min(piece, rows - first), inner: inner, columns: columns,
               into: result + first * columns, columns)
           }

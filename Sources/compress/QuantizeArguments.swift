@@ -10,7 +10,10 @@ struct QuantizeArguments: ParsableArguments {
     help: "Quantize to 4 bits (Q4_K, or IQ4_NL where rows do not divide by 256; in safetensors int4.g128).")
   var int4 = false
 
-  @Option(help: "The size of the finished artifact: 40MB, 38MiB. In safetensors any size can be had, in GGUF formats are chosen.")
+  @Option(
+    help:
+      "The size of the finished artifact: 40MB, 38MiB. In safetensors any size can be had, in GGUF formats are chosen."
+  )
   var targetSize: String?
 
   @Option(help: "The bits of the finished artifact for each weight: 3.8.")

@@ -3,7 +3,6 @@ import Models
 import TensorCore
 import Testing
 
-
 /// Gradients against central differences of the forward pass, on every kind of llama block.
 @Suite struct GradientTests {
   /// One block of a tiny model and one sequence of random hidden states, with the loss Σ u · output for a random u.
@@ -99,7 +98,9 @@ import Testing
       for layer in part.layers {
         let g = try #require(gradients[layer])
         let rows = g.count / setup.tokens
-        let (row, column) = (Int(generator.uniform() * Double(rows)), Int(generator.uniform() * Double(part.inputWidth)))
+        let (row, column) = (
+          Int(generator.uniform() * Double(rows)), Int(generator.uniform() * Double(part.inputWidth))
+        )
         let expected = (0..<setup.tokens).reduce(0.0) {
           $0 + Double(g[$1 * rows + row]) * Double(x[$1 * part.inputWidth + column])
         }

@@ -9,7 +9,8 @@ enum BackwardKernels {
   ///   - x: the norm's inputs, `rows` × the weight's length.
   ///   - gradient: by the outputs; replaced by that by the inputs.
   static func rmsNorm(
-    _ x: UnsafePointer<Float>, weight: [Float], epsilon: Float, rows: Int, gradient: UnsafeMutablePointer<Float>
+    _ x: UnsafePointer<Float>, weight: [Float], epsilon: Float, rows: Int,
+    gradient: UnsafeMutablePointer<Float>
   ) {
     let count = weight.count
     nonisolated(unsafe) let (x, gradient) = (x, gradient)
@@ -28,7 +29,8 @@ enum BackwardKernels {
 
   /// Back through silu(gate) · up: `gate` and `up` are replaced by the gradients by them.
   static func siluMultiply(
-    gate: UnsafeMutablePointer<Float>, up: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>, count: Int
+    gate: UnsafeMutablePointer<Float>, up: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
+    count: Int
   ) {
     nonisolated(unsafe) let (gate, up, gradient) = (gate, up, gradient)
     let piece = 4096
@@ -52,7 +54,10 @@ struct AttentionGradient {
   func goBack(
     head: Int, queries: UnsafePointer<Float>, keys: UnsafePointer<Float>, values: UnsafePointer<Float>,
     output: UnsafePointer<Float>,
-    into result: (queries: UnsafeMutablePointer<Float>, keys: UnsafeMutablePointer<Float>, values: UnsafeMutablePointer<Float>)
+    into result: (
+      queries: UnsafeMutablePointer<Float>, keys: UnsafeMutablePointer<Float>,
+      values: UnsafeMutablePointer<Float>
+    )
   ) {
     let scale = 1 / Float(length).squareRoot()
     let (k, v) = (keys + head * length, values + head * length)
@@ -64,7 +69,8 @@ struct AttentionGradient {
       let offset = (head * group + member) * length
       let (q, dO, dq) = (queries + offset, output + offset, result.queries + offset)
       LinearAlgebra.product(
-        q, queryWidth, k, keyWidth, transposed: true, rows: tokens, inner: length, columns: tokens, alpha: scale,
+        q, queryWidth, k, keyWidth, transposed: true, rows: tokens, inner: length, columns: tokens,
+        alpha: scale,
         into: scores.base, tokens)
       softmax(scores.base)
       LinearAlgebra.product(
@@ -72,11 +78,13 @@ struct AttentionGradient {
         into: slopes.base, tokens)
       transpose(scores.base, into: scoresT.base)
       LinearAlgebra.product(
-        scoresT.base, tokens, dO, queryWidth, rows: tokens, inner: tokens, columns: length, beta: member == 0 ? 0 : 1,
+        scoresT.base, tokens, dO, queryWidth, rows: tokens, inner: tokens, columns: length,
+        beta: member == 0 ? 0 : 1,
         into: dv, keyWidth)
       softmaxBack(scores.base, slopes.base)
       LinearAlgebra.product(
-        slopes.base, tokens, k, keyWidth, rows: tokens, inner: tokens, columns: length, alpha: scale, into: dq, queryWidth)
+        slopes.base, tokens, k, keyWidth, rows: tokens, inner: tokens, columns: length, alpha: scale,
+        into: dq, queryWidth)
       transpose(slopes.base, into: scoresT.base)
       LinearAlgebra.product(
         scoresT.base, tokens, q, queryWidth, rows: tokens, inner: tokens, columns: length, alpha: scale,
@@ -109,6 +117,8 @@ struct AttentionGradient {
   }
 
   private func transpose(_ source: UnsafePointer<Float>, into target: UnsafeMutablePointer<Float>) {
-    for row in 0..<tokens { for column in 0..<tokens { target[column * tokens + row] = source[row * tokens + column] } }
+    for row in 0..<tokens {
+      for column in 0..<tokens { target[column * tokens + row] = source[row * tokens + column] }
+    }
   }
 }

@@ -12,12 +12,14 @@ package protocol GradientModel: BlockwiseModel {
   ///   - see: given each linear layer's canonical name and the gradient by its outputs, tokens × outputs.
   func goBack(
     throughBlock index: Int, tensors: TensorLookup, hidden: UnsafePointer<Float>, tokens: Int,
-    gradient: UnsafeMutablePointer<Float>, see: (_ name: String, _ gradient: UnsafePointer<Float>) -> Void) throws
+    gradient: UnsafeMutablePointer<Float>, see: (_ name: String, _ gradient: UnsafePointer<Float>) -> Void)
+    throws
   /// Goes back through what ``BlockwiseModel/outputInput(hidden:tokens:tensors:into:)`` does.
   ///
   /// - Parameters:
   ///   - hidden: the last block's output.
   ///   - gradient: the gradient by the output matrix's inputs; replaced by that by `hidden`.
   func goBackThroughOutputNorm(
-    tensors: TensorLookup, hidden: UnsafePointer<Float>, tokens: Int, gradient: UnsafeMutablePointer<Float>) throws
+    tensors: TensorLookup, hidden: UnsafePointer<Float>, tokens: Int, gradient: UnsafeMutablePointer<Float>)
+    throws
 }

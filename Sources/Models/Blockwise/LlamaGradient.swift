@@ -43,7 +43,8 @@ private struct LlamaBlockGradient {
     let middle = FloatBuffer(count: tokens * width)
     middle.base.update(from: hidden, count: tokens * width)
     let update = FloatBuffer(count: tokens * width)
-    runner.finish(block.attentionOutput, attention.attended.base, tokens: tokens, hidden: middle.base, update: update)
+    runner.finish(
+      block.attentionOutput, attention.attended.base, tokens: tokens, hidden: middle.base, update: update)
     goBackThroughFeedForward(middle, gradient: gradient, see: see)
     goBackThroughAttention(attention, hidden: hidden, gradient: gradient, see: see)
   }
@@ -89,7 +90,8 @@ private struct LlamaBlockGradient {
     let (wide, narrow) = (configuration.queryWidth, configuration.keyValueWidth)
     let work = LlamaBlockRunner.Workspace(configuration, tokens: tokens)
     let cache = KVCache(
-      capacity: tokens, blocks: 1, heads: configuration.keyValueHeadCount, headLength: configuration.headLength)
+      capacity: tokens, blocks: 1, heads: configuration.keyValueHeadCount,
+      headLength: configuration.headLength)
     cache.reserve(tokens)
     let rotary = runner.rotary(first: 0, tokens: tokens)
     runner.normalize(hidden, block.attentionNorm, tokens: tokens, into: work.normed.base)
@@ -116,7 +118,8 @@ private struct LlamaBlockGradient {
     // A key head serves a group of query heads, so its gradients are made in one piece.
     Parallel.forEach(configuration.keyValueHeadCount) { head in
       AttentionGradient(
-        length: configuration.headLength, tokens: tokens, group: configuration.headCount / configuration.keyValueHeadCount,
+        length: configuration.headLength, tokens: tokens,
+        group: configuration.headCount / configuration.keyValueHeadCount,
         queryWidth: wide, keyWidth: narrow, window: block.window
       ).goBack(
         head: head, queries: state.queries.base, keys: state.keys.base, values: state.values.base,
@@ -137,14 +140,16 @@ private struct LlamaBlockGradient {
 
   /// Back through the rotation and, where there is one, each head's norm.
   private func unrotate(
-    _ gradient: UnsafeMutablePointer<Float>, _ raw: FloatBuffer, _ norm: FloatVector?, heads: Int, _ rotary: RotaryTable
+    _ gradient: UnsafeMutablePointer<Float>, _ raw: FloatBuffer, _ norm: FloatVector?, heads: Int,
+    _ rotary: RotaryTable
   ) {
     let length = configuration.headLength
     nonisolated(unsafe) let gradient = gradient
     Parallel.forEach(tokens) { rotary.rotateBack(gradient + $0 * heads * length, token: $0, heads: heads) }
     guard let norm else { return }
     BackwardKernels.rmsNorm(
-      raw.base, weight: norm.values, epsilon: configuration.normEpsilon, rows: tokens * heads, gradient: gradient)
+      raw.base, weight: norm.values, epsilon: configuration.normEpsilon, rows: tokens * heads,
+      gradient: gradient)
   }
 
   /// result = gradient · W: from a layer's outputs to its inputs.
@@ -155,7 +160,8 @@ private struct LlamaBlockGradient {
     weights[layer].withUnsafeBufferPointer {
       guard let base = $0.baseAddress else { return }
       LinearAlgebra.multiply(
-        gradient, base, transposed: false, rows: tokens, inner: outputs, columns: inputs, into: result, adding: adding)
+        gradient, base, transposed: false, rows: tokens, inner: outputs, columns: inputs, into: result,
+        adding: adding)
     }
   }
 }

@@ -56,13 +56,15 @@ struct PredictionSensitivity: Sendable {
     for index in (0..<model.blockCount).reversed() {
       for (name, gram, count) in try walk.goBack(block: index, gradient: states) {
         guard gram.allSatisfy(\.isFinite) else {
-          throw PassError("'\(name)': the model's gradients are not finite on calibration text; use --method rtn")
+          throw PassError(
+            "'\(name)': the model's gradients are not finite on calibration text; use --method rtn")
         }
         if gram.count * 4 <= room {
           layers[name] = .full(gram, count: count)
           room -= gram.count * 4
         } else {
-          layers[name] = .mean((0..<count).reduce(0.0) { $0 + Double(gram[$1 * count + $1]) } / Double(max(1, count)))
+          layers[name] = .mean(
+            (0..<count).reduce(0.0) { $0 + Double(gram[$1 * count + $1]) } / Double(max(1, count)))
         }
       }
     }
@@ -147,7 +149,9 @@ private struct GradientWalk {
     let vocabulary = output.rows
     logits = [Double](repeating: 0, count: vocabulary)
     frequencies = logits
-    for token in sequences.joined() where token < vocabulary { frequencies[token] += 1 / Double(max(1, tokens)) }
+    for token in sequences.joined() where token < vocabulary {
+      frequencies[token] += 1 / Double(max(1, tokens))
+    }
     var generator = SeededGenerator(seed: context.seed ^ 0x5EED_F15E)
     let scores = try ActivationStore(count: rows * vocabulary, limit: nil)
     for start in stride(from: 0, to: tokens, by: rows) {
@@ -163,7 +167,8 @@ private struct GradientWalk {
           scores.base, w, transposed: false, rows: count, inner: vocabulary, columns: width, into: x)
       }
     }
-    try model.goBackThroughOutputNorm(tensors: norms, hidden: last.base, tokens: tokens, gradient: gradient.base)
+    try model.goBackThroughOutputNorm(
+      tensors: norms, hidden: last.base, tokens: tokens, gradient: gradient.base)
     return gradient
   }
 

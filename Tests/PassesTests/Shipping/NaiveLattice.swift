@@ -1,7 +1,6 @@
 import Passes
 import TensorCore
 
-
 /// Small matrices and what the definitions say about them, in double precision, by dense elimination.
 enum NaiveLattice {
   static func random(_ count: Int, _ generator: inout SeededGenerator) -> [Double] {
@@ -14,7 +13,9 @@ enum NaiveLattice {
     var result = [Double](repeating: 0, count: count * count)
     for i in 0..<count {
       for j in 0..<count {
-        for t in 0..<samples { result[i * count + j] += x[t * count + i] * x[t * count + j] / Double(samples) }
+        for t in 0..<samples {
+          result[i * count + j] += x[t * count + i] * x[t * count + j] / Double(samples)
+        }
       }
     }
     return result
@@ -55,7 +56,9 @@ enum NaiveLattice {
     let count = rows * columns
     let g = full(cost)
     // The quadratic form over all weights: K[(a,i),(b,j)] = G_ab H_ij.
-    func k(_ p: Int, _ q: Int) -> Double { g[p / columns * rows + q / columns] * h[p % columns * columns + q % columns] }
+    func k(_ p: Int, _ q: Int) -> Double {
+      g[p / columns * rows + q / columns] * h[p % columns * columns + q % columns]
+    }
     let order = (0..<columns).reversed().flatMap { column in
       (0..<rows).reversed().map { row in row * columns + column }
     }

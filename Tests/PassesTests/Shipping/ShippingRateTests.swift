@@ -4,7 +4,6 @@ import TensorCore
 import Testing
 import WeightCodecs
 
-
 @Suite struct ShippingRateTests {
   /// The entropy of rounded Gaussian numbers against what integrating the density over each code's interval gives.
   @Test(arguments: [0.05, 0.2, 0.5, 1.0, 3.3, 17.0, 400.0]) func gaussianEntropy(spread: Double) {
@@ -45,7 +44,9 @@ import WeightCodecs
       b.add(spread: 8 - Double(place) / 10, rows: 300)
     }
     // The loss of a coordinate rounded with a step is step² / 12, whatever its spread, where codes take a bit or more.
-    func loss(_ first: Double, _ second: Double) -> Double { 40 * (500 * first * first + 300 * second * second) / 12 }
+    func loss(_ first: Double, _ second: Double) -> Double {
+      40 * (500 * first * first + 300 * second * second) / 12
+    }
     let (bytesA, bytesB) = (a.bytes(step: step), b.bytes(step: step))
     for moved in [-200.0, -50, 50, 200] {
       let first = try #require(a.step(bytes: bytesA + moved))
@@ -111,7 +112,8 @@ import WeightCodecs
     // x′ = x / 2 throughout: weights twice as large make up for it, and half of that is gone.
     var generator = SeededGenerator(seed: 8)
     let gram = NaiveLattice.covariance(4, samples: 500, &generator)
-    let target = try ShiftedTarget(gram: gram.map { Float($0 / 4) }, cross: gram.map { Float($0 / 2) }, count: 4)
+    let target = try ShiftedTarget(
+      gram: gram.map { Float($0 / 4) }, cross: gram.map { Float($0 / 2) }, count: 4)
     let weights = Matrix(rows: 2, columns: 4, elements: [1, -2, 3, 0.5, -1, 0, 2, 1])
     let moved = target.target(weights)
     for (a, b) in zip(moved.elements, weights.elements) { #expect(abs(a - 1.5 * b) < 0.1) }

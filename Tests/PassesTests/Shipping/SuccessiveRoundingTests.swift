@@ -2,7 +2,6 @@ import Passes
 import TensorCore
 import Testing
 
-
 @Suite(.serialized) struct SuccessiveRoundingTests {
   private struct Problem {
     let rows, columns: Int
@@ -11,7 +10,9 @@ import Testing
     let outputs: OutputCost
     let rowScales, columnScales: [Float]
 
-    init(rows: Int, columns: Int, isFull: Bool, samples: Int = 40, seed: UInt64 = 1, step: Double = 0.1) throws {
+    init(rows: Int, columns: Int, isFull: Bool, samples: Int = 40, seed: UInt64 = 1, step: Double = 0.1)
+      throws
+    {
       var generator = SeededGenerator(seed: seed)
       (self.rows, self.columns) = (rows, columns)
       target = Matrix(
@@ -22,7 +23,8 @@ import Testing
       outputs =
         isFull
         ? .full(
-          try LatticeFactor(NaiveLattice.covariance(rows, samples: samples, &generator), count: rows, ridge: 0.01))
+          try LatticeFactor(
+            NaiveLattice.covariance(rows, samples: samples, &generator), count: rows, ridge: 0.01))
         : .rows((0..<rows).map { _ in 0.1 + generator.uniform() })
       rowScales = outputs.diagonal.map { ShortScale.rounded(Float(1 / $0), bits: 2) }
       let lower = inputs.lower
@@ -82,7 +84,8 @@ import Testing
     let error = Matrix(
       rows: 150, columns: 140,
       elements: codes.indices.map {
-        problem.target.elements[$0] - Float(codes[$0]) * problem.rowScales[$0 / 140] * problem.columnScales[$0 % 140]
+        problem.target.elements[$0] - Float(codes[$0]) * problem.rowScales[$0 / 140]
+          * problem.columnScales[$0 % 140]
       })
     let weighed = problem.outputs.times(error.elements.map { Double($0) }, columns: 140)
     let product = LinearAlgebra.multiply(weighed, problem.inputs.matrix, rows: 150, inner: 140, columns: 140)

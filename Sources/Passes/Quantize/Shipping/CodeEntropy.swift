@@ -35,6 +35,8 @@ package enum CodeEntropy {
   /// The bits of symbols with these counts at their entropy.
   package static func bits(of counts: [Int32: Int]) -> Double {
     let total = Double(counts.values.reduce(0, +))
-    return counts.sorted { $0.key < $1.key }.reduce(0.0) { $0 - Double($1.value) * log2(Double($1.value) / total) }
+    return counts.sorted { $0.key < $1.key }.reduce(0.0) {
+      $0 - Double($1.value) * log2(Double($1.value) / total)
+    }
   }
 }

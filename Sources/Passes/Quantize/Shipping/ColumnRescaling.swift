@@ -12,7 +12,8 @@ package enum ColumnRescaling {
     outputs: OutputCost, limits: ClosedRange<Double> = 0.5...1.5
   ) -> [Float] {
     let (m, n) = (target.rows, target.columns)
-    precondition(codes.count == m * n && rowScales.count == m && columnScales.count == n, "a matrix of other sizes")
+    precondition(
+      codes.count == m * n && rowScales.count == m && columnScales.count == n, "a matrix of other sizes")
     var values = [Double](repeating: 0, count: m * n)
     var alive = [Bool](repeating: false, count: n)
     for row in 0..<m {
@@ -34,9 +35,13 @@ package enum ColumnRescaling {
     for column in 0..<n {
       system[column * n + column] += alive[column] ? 1e-9 * mean : mean
     }
-    guard mean.isFinite, mean > 0, (try? LinearAlgebra.cholesky(&system, count: n)) != nil else { return columnScales }
+    guard mean.isFinite, mean > 0, (try? LinearAlgebra.cholesky(&system, count: n)) != nil else {
+      return columnScales
+    }
     right.withUnsafeMutableBufferPointer {
-      if let base = $0.baseAddress { LinearAlgebra.solve(cholesky: system, count: n, rows: base, rowCount: 1) }
+      if let base = $0.baseAddress {
+        LinearAlgebra.solve(cholesky: system, count: n, rows: base, rowCount: 1)
+      }
     }
     return (0..<n).map { column in
       let old = Double(columnScales[column])

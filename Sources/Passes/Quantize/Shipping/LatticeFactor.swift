@@ -21,7 +21,9 @@ package struct LatticeFactor: Sendable {
   package init(_ matrix: [Double], count: Int, ridge: Double) throws {
     precondition(matrix.count == count * count && ridge > 0, "a square matrix and a ridge are needed")
     let mean = (0..<count).reduce(0.0) { $0 + matrix[$1 * count + $1] } / Double(max(1, count))
-    guard mean.isFinite else { throw PassError("a covariance of activations is not finite: use --method rtn") }
+    guard mean.isFinite else {
+      throw PassError("a covariance of activations is not finite: use --method rtn")
+    }
     var part = ridge
     while part <= 1e3 {
       var full = matrix
@@ -39,7 +41,8 @@ package struct LatticeFactor: Sendable {
       part *= 10
     }
     throw PassError(
-      "a covariance of activations has no Cholesky factor, whatever is added to its diagonal: use --method rtn")
+      "a covariance of activations has no Cholesky factor, whatever is added to its diagonal: use --method rtn"
+    )
   }
 }
 
@@ -76,7 +79,8 @@ package enum OutputCost: Sendable {
       }
       return result
     case .full(let factor):
-      return LinearAlgebra.multiply(factor.matrix, x, rows: factor.count, inner: factor.count, columns: columns)
+      return LinearAlgebra.multiply(
+        factor.matrix, x, rows: factor.count, inner: factor.count, columns: columns)
     }
   }
 }

@@ -58,15 +58,18 @@ public struct ShipPass: Pass {
     return PassPlan(entries: entries)
   }
 
-  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult {
+  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult
+  {
     let rounding = try ShippingRounding(plan: plan, checkpoint: checkpoint, context: context)
     let parameters = checkpoint.parameterCount
     if let bytes = goal.bytes(parameters: parameters) { return try rounding.rounded(bytes: bytes) }
     guard let judge = context.judge else {
-      throw PassError("neither a size nor a quality budget was given, so there is nothing to choose a step by")
+      throw PassError(
+        "neither a size nor a quality budget was given, so there is nothing to choose a step by")
     }
     return try RateSearch(
-      range: rounding.range, parameters: parameters, attempt: { try rounding.rounded(bytes: $0, attempts: 2) },
+      range: rounding.range, parameters: parameters,
+      attempt: { try rounding.rounded(bytes: $0, attempts: 2) },
       judge: judge
     ).run()
   }

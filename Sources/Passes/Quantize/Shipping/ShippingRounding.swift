@@ -66,7 +66,9 @@ final class ShippingRounding {
   }
 
   /// What a step of the walk rounds.
-  private func layers(of step: CalibrationSweep.Step, shifted: Bool) throws -> [(name: String, layer: UniformLayer)] {
+  private func layers(of step: CalibrationSweep.Step, shifted: Bool) throws -> [(
+    name: String, layer: UniformLayer
+  )] {
     let layers = step.layers.filter { chosen.contains($0.name) }
     guard let first = layers.first else { return [] }
     let width = first.weights.columns
@@ -75,12 +77,15 @@ final class ShippingRounding {
     // Rows that are looked up meet no inputs: each counts by itself.
     let gram = isSeen ? step.observation.gram : [Float](repeating: 0, count: width * width)
     let inputs = try costs.inputs(gram: gram, count: width, isEmbedding: isEmbedding)
-    let target = isSeen && shifted ? try ShiftedTarget(gram: gram, cross: step.observation.cross, count: width) : nil
+    let target =
+      isSeen && shifted ? try ShiftedTarget(gram: gram, cross: step.observation.cross, count: width) : nil
     return try layers.map { name, weights in
       let rows = weights.rows
       let own = step.block == nil ? (isSeen ? costs.vocabulary(rows: rows) : costs.lookups(rows: rows)) : nil
       let outputs = try own ?? costs.outputs(of: name, weights: weights, inputs: inputs)
-      return (name, UniformLayer(target: target?.target(weights) ?? weights, inputs: inputs, outputs: outputs))
+      return (
+        name, UniformLayer(target: target?.target(weights) ?? weights, inputs: inputs, outputs: outputs)
+      )
     }
   }
 
@@ -108,7 +113,9 @@ final class ShippingRounding {
       }
       var made: [String: StoredTensor] = [:]
       for (layer, result) in zip(layers, results.withLock { $0 }) {
-        guard let result, let tensor = store(result.tensor, as: layer.name, method: "successive") else { continue }
+        guard let result, let tensor = store(result.tensor, as: layer.name, method: "successive") else {
+          continue
+        }
         made[layer.name] = tensor
       }
       return made
@@ -148,7 +155,8 @@ final class ShippingRounding {
   func rounded(bytes: Int, attempts: Int = ShippingRounding.attempts) throws -> PassResult {
     guard range.contains(bytes) else {
       throw PassError(
-        "no uniform codes take \(bytes) bytes: from \(range.lowerBound) to \(range.upperBound) is possible here")
+        "no uniform codes take \(bytes) bytes: from \(range.lowerBound) to \(range.upperBound) is possible here"
+      )
     }
     var (best, points): (PassResult?, [(step: Double, bytes: Double)]) = (nil, [])
     var bestSize = 0

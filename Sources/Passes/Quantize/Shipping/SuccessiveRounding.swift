@@ -37,7 +37,8 @@ package struct SuccessiveRounding: Sendable {
   package func codes(of target: Matrix, columnScales: [Float]) -> [Int32] {
     let (rows, columns) = (target.rows, target.columns)
     precondition(
-      columnScales.count == columns && rowScales.count == rows && inputs.count == columns && outputs.count == rows,
+      columnScales.count == columns && rowScales.count == rows && inputs.count == columns
+        && outputs.count == rows,
       "scales and factors of another matrix")
     var codes = [Int32](repeating: 0, count: rows * columns)
     guard rows > 0, columns > 0 else { return codes }
@@ -92,7 +93,8 @@ package struct SuccessiveRounding: Sendable {
         }
       }
       LinearAlgebra.product(
-        rounded, Self.block, lower + start * n, n, rows: rows, inner: end - start, columns: start, alpha: -1, beta: 1,
+        rounded, Self.block, lower + start * n, n, rows: rows, inner: end - start, columns: start, alpha: -1,
+        beta: 1,
         into: y, n)
     }
   }
@@ -130,13 +132,15 @@ package struct SuccessiveRounding: Sendable {
         }
         for row in 0..<m {
           Self.subtract(
-            rounded[row * Self.block + j - start], lower + j * n + start, from: y + row * n + start, count: j - start)
+            rounded[row * Self.block + j - start], lower + j * n + start, from: y + row * n + start,
+            count: j - start)
         }
       }
       Parallel.forEach(pieces) { index in
         let first = index * Self.piece
         LinearAlgebra.product(
-          blockValues + first * Self.block, Self.block, factorBase + start * n, n, rows: min(Self.piece, m - first),
+          blockValues + first * Self.block, Self.block, factorBase + start * n, n,
+          rows: min(Self.piece, m - first),
           inner: end - start, columns: start, alpha: -1, beta: 1, into: shared + first * n, n)
       }
     }

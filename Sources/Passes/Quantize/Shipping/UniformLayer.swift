@@ -46,7 +46,8 @@ package struct UniformLayer {
   /// - Throws: `CodingError` when a scale is beyond half precision.
   package func rounded(step: Double) throws -> Result {
     let wanted = (0..<inputs.count).map { column in
-      ShortScale.rounded(Float(step / inputs.lower[column * inputs.count + column]), bits: ShortScale.columnBits)
+      ShortScale.rounded(
+        Float(step / inputs.lower[column * inputs.count + column]), bits: ShortScale.columnBits)
     }
     let (rows, first) = UniformLayer.stored(rows: rowScales, columns: wanted)
     let codes = SuccessiveRounding(inputs: inputs, outputs: outputs, rowScales: rows).codes(
@@ -56,7 +57,8 @@ package struct UniformLayer {
     ).map { ShortScale.rounded($0, bits: ShortScale.columnBits) }
     let columns = zip(fitted, first).map { $0 > 0 ? $0 : $1 }
     return Result(
-      tensor: try UniformTensor(codes: codes.map { Int16($0) }, rowScales: rows, columnScales: columns), codes: codes,
+      tensor: try UniformTensor(codes: codes.map { Int16($0) }, rowScales: rows, columnScales: columns),
+      codes: codes,
       rowScales: rows, columnScales: columns,
       entropyBytes: CodeEntropy.bytes(of: codes, columns: target.columns))
   }
@@ -80,7 +82,9 @@ package struct UniformLayer {
     }
     let projected = LinearAlgebra.multiply(sample, inputs.lower, rows: chosen.count, inner: n, columns: n)
     for column in 0..<n {
-      let energy = (0..<chosen.count).reduce(0.0) { $0 + projected[$1 * n + column] * projected[$1 * n + column] }
+      let energy = (0..<chosen.count).reduce(0.0) {
+        $0 + projected[$1 * n + column] * projected[$1 * n + column]
+      }
       curve.add(spread: (energy / Double(chosen.count)).squareRoot(), rows: target.rows)
     }
   }
