@@ -111,7 +111,7 @@ public struct TensorOutcome: Sendable, Equatable {
 /// The passes, one line each.
 public enum PassList {
   /// Every pass that a recipe can name.
-  public static let all: [any Pass.Type] = [QuantizePass.self]
+  public static let all: [any Pass.Type] = [QuantizePass.self, ShipPass.self]
 
   /// The pass that one entry of `stages` names: a mapping with one key.
   static func pass(from entry: RecipeMapping) throws(RecipeError) -> any Pass {

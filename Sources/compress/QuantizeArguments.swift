@@ -10,7 +10,10 @@ struct QuantizeArguments: ParsableArguments {
     help: "Quantize to 4 bits (Q4_K, or IQ4_NL where rows do not divide by 256; in safetensors int4.g128).")
   var int4 = false
 
-  @Option(help: "The size of the finished artifact: 40MB, 38MiB. Formats are chosen by measured loss.")
+  @Option(
+    help:
+      "The size of the finished artifact: 40MB, 38MiB. In safetensors any size can be had, in GGUF formats are chosen."
+  )
   var targetSize: String?
 
   @Option(help: "The bits of the finished artifact for each weight: 3.8.")
@@ -52,8 +55,13 @@ struct QuantizeArguments: ParsableArguments {
   }
 
   /// The pass of the flags; `hasBudget` makes it the smallest that keeps the budget where no flag says more.
-  func pass(hasBudget: Bool) -> QuantizePass? {
+  ///
+  /// - Parameter ships: whether a target or a budget is met with uniform codes, not with block formats.
+  func pass(hasBudget: Bool, ships: Bool) -> (any Pass)? {
     var pass: QuantizePass
+    if ships, let goal = goal ?? (hasBudget && !int8 && !int4 ? .budget : nil) {
+      return ShipPass(goal, allowRequantize: allowRequantize)
+    }
     if int8 || int4 {
       pass = QuantizePass(int8 ? .int8 : .int4)
     } else if let goal {

@@ -34,7 +34,10 @@ struct RunCommand: ParsableCommand {
   @Option(name: [.short, .long], help: "The run's folder (default: Reports/<model>-<recipe>).")
   var output: String?
 
-  @Option(help: "What artifacts decode to: gguf or safetensors (default: gguf, or what --for loads).")
+  @Option(
+    help:
+      "What artifacts decode to: gguf or safetensors (default: gguf, safetensors for a target or a budget, or what --for loads)."
+  )
   var format: OutputContainer?
 
   @OptionGroup var loading: LoadingArguments
@@ -56,7 +59,9 @@ struct RunCommand: ParsableCommand {
       "Take the tokens from all over the evaluation text, not from its beginning (always with a budget).")
   var spread = false
 
-  @Option(help: "Evaluate with activations in int8, as shipped, or in f32: weights' rounding alone (default: int8).")
+  @Option(
+    help: "Evaluate with activations in int8, as shipped, or in f32: weights' rounding alone (default: int8)."
+  )
   var activations: ActivationPrecision?
 
   @OptionGroup var budget: BudgetArguments
@@ -119,7 +124,11 @@ struct RunCommand: ParsableCommand {
     if let recipe {
       result = try Recipe(yaml: try TextFile.read(recipe), path: recipe)
     } else {
-      result = Recipe(stages: [quantize.pass(hasBudget: budget.isGiven)].compactMap { $0 })
+      // A target is met best by uniform codes, which only this program's safetensors hold.
+      let ships = format != .gguf && loading.loader == nil && loading.layout ?? .own == .own
+      let pass = quantize.pass(hasBudget: budget.isGiven, ships: ships && quantize.method == nil)
+      result = Recipe(stages: [pass].compactMap { $0 })
+      if pass is ShipPass { result.container = .safetensors }
     }
     if quantize.allowRequantize { result.allowRequantize() }
     if let loader = loading.loader {

@@ -188,9 +188,13 @@ extension Recipe {
   /// Lets every quantize stage take tensors that are quantized already.
   public mutating func allowRequantize() {
     stages = stages.map { stage in
-      guard var quantize = stage as? QuantizePass else { return stage }
-      quantize.allowRequantize = true
-      return quantize
+      if var quantize = stage as? QuantizePass {
+        quantize.allowRequantize = true
+        return quantize
+      }
+      guard var ship = stage as? ShipPass else { return stage }
+      ship.allowRequantize = true
+      return ship
     }
   }
 
