@@ -108,6 +108,17 @@ import WeightCodecs
     }
   }
 
+  @Test func fewRowsBeyondOneByteAreWidened() {
+    var codes = [Int32](repeating: 5, count: 24 * 3)
+    let scales = [Float](repeating: 1, count: 24)
+    #expect(UniformLayer.widened(scales, codes: codes) == nil)
+    codes[7] = -500
+    let wider = UniformLayer.widened(scales, codes: codes)
+    #expect(wider?[2] == 8 && wider?.filter { $0 == 1 }.count == 23)
+    for row in 0..<12 { codes[row * 3] = 200 }
+    #expect(UniformLayer.widened(scales, codes: codes) == nil)
+  }
+
   @Test func shiftedTargetsAreLeastSquares() throws {
     // x′ = x / 2 throughout: weights twice as large make up for it, and half of that is gone.
     var generator = SeededGenerator(seed: 8)

@@ -41,7 +41,9 @@ public struct ShipPass: Pass {
     for tensor in checkpoint.tensors {
       let role = checkpoint.role(of: tensor)
       let isMatrix = tensor.shape.count == 2 && tensor.format.isWeight && tensor.elementCount > 0
-      let isChosen = isMatrix && (role.isLinear || role == .tokenEmbedding || role == .output)
+      let isWanted = isMatrix && (role.isLinear || role == .tokenEmbedding || role == .output)
+      // Files name a matrix of codes after its module.
+      let isChosen = isWanted && tensor.name.hasSuffix(".weight")
       if isChosen, tensor.format.isQuantized, !allowRequantize {
         throw PassError(
           "tensor '\(tensor.name)' is already quantized (\(tensor.format.rawValue)): rounding twice costs quality; "
@@ -50,7 +52,8 @@ public struct ShipPass: Pass {
       entries.append(
         PassPlan.Entry(
           name: tensor.name, role: role, shape: tensor.shape, from: tensor.format,
-          to: isChosen ? .uniform8 : tensor.format))
+          to: isChosen ? .uniform8 : tensor.format,
+          note: isWanted && !isChosen ? "kept: its name does not end in '.weight'" : nil))
     }
     guard entries.contains(where: { $0.from != $0.to }) else {
       throw PassError("nothing to round: there is no matrix of weights")

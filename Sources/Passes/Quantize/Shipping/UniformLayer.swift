@@ -49,9 +49,13 @@ package struct UniformLayer {
       ShortScale.rounded(
         Float(step / inputs.lower[column * inputs.count + column]), bits: ShortScale.columnBits)
     }
-    let (rows, first) = UniformLayer.stored(rows: rowScales, columns: wanted)
-    let codes = SuccessiveRounding(inputs: inputs, outputs: outputs, rowScales: rows).codes(
-      of: target, columnScales: first)
+    var (rows, first) = UniformLayer.stored(rows: rowScales, columns: wanted)
+    var codes = codes(rows: rows, columns: first)
+    for _ in 0..<3 {
+      guard let wider = UniformLayer.widened(rows, codes: codes) else { break }
+      rows = wider
+      codes = self.codes(rows: rows, columns: first)
+    }
     let fitted = ColumnRescaling.scales(
       of: codes, target: target, rowScales: rows, columnScales: first, inputs: inputs, outputs: outputs
     ).map { ShortScale.rounded($0, bits: ShortScale.columnBits) }
@@ -62,6 +66,32 @@ package struct UniformLayer {
       rowScales: rows, columnScales: columns,
       entropyBytes: CodeEntropy.bytes(of: codes, columns: target.columns))
   }
+
+  private func codes(rows: [Float], columns: [Float]) -> [Int32] {
+    SuccessiveRounding(inputs: inputs, outputs: outputs, rowScales: rows).codes(
+      of: target, columnScales: columns)
+  }
+
+  /// Wider grids for the few rows whose codes one byte does not hold; nil where it holds all, or where so many rows are beyond
+  /// it that the rate asks for two bytes.
+  package static func widened(_ rowScales: [Float], codes: [Int32]) -> [Float]? {
+    let columns = codes.count / max(1, rowScales.count)
+    var (result, count) = (rowScales, 0)
+    for row in rowScales.indices {
+      var peak: UInt32 = 0
+      for place in row * columns..<(row + 1) * columns { peak = max(peak, codes[place].magnitude) }
+      guard peak > 127 else { continue }
+      while peak > 120, result[row] < 0x1p14 {
+        result[row] *= 2
+        peak /= 2
+      }
+      count += 1
+    }
+    return count > 0 && count <= max(1, rowScales.count / widenedRows) ? result : nil
+  }
+
+  /// The part of a matrix's rows that may be put on wider grids is one in so many.
+  private static let widenedRows = 12
 
   /// Scales as half precision holds them. None is zero: what would be becomes the smallest.
   package static func stored(rows: [Float], columns: [Float]) -> (rows: [Float], columns: [Float]) {
