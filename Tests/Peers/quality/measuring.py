@@ -17,7 +17,7 @@ class Measurement:
     file: str
     bytes: int  # of the plain file
     packed: int  # as it ships: the artifact, or the plain file after `zstd -19`
-    chunks: list  # [(tokens, sum of KL divergence)]
+    chunks: list  # [(tokens, sum of KL divergence, loss of the baseline)]
     value: float  # mean KL divergence of a token; Spearman where the model is an encoder
     error: float
 
@@ -39,8 +39,8 @@ class Measuring:
                 scored = self.floats(file)
             output = compress(self.program, "eval", scored, "--baseline", subject.base, "--eval", text or subject.test, "--context",
                               subject.context, "--eval-tokens", tokens or self.tokens, "--json", "-q", *more)
-            chunks = [(chunk["tokens"], chunk["divergence"]) for chunk in json.loads(output)["evaluation"]["metrics"]["chunks"]]
-            self.known[key] = chunks
+            chunks = json.loads(output)["evaluation"]["metrics"]["chunks"]
+            self.known[key] = [(chunk["tokens"], chunk["divergence"], chunk["baselineLoss"]) for chunk in chunks]
         chunks = self.known[key]
         return Measurement(file, *self.size(file, **size), chunks, *ratios.mean(chunks))
 

@@ -12,4 +12,4 @@ def packed(path, level=19):
 
 def sides(subject):
     """Bytes that a safetensors artifact owes: the configuration and the tokenizer, which a GGUF file holds inside, packed."""
-    return sum(packed(path) for path in subject.sides if os.path.exists(path))
+    return sum(packed(path) for path in subject.sides)

@@ -51,7 +51,8 @@ def available(data, root, work):
 def language(work, name, source, calibration, texts, folder):
     for path in [source, calibration]:
         os.stat(path)
-    sides = [os.path.join(folder, file) for file in ["config.json", "tokenizer.model"]]
+    sides = [os.path.join(folder, file) for file in ["config.json", "tokenizer.model", "tokenizer_config.json"]]
+    sides = [path for path in sides if os.path.exists(path)]
     return Subject(name, source, calibration, texts[1], texts[0], sides=sides)
 
 

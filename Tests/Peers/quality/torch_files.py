@@ -6,8 +6,9 @@ import subprocess
 import dequantize
 from measuring import compress
 
-# Method and calibration samples: AWQ's grid search runs all of them 20 times through every block.
-METHODS = {"GPTQ g128": ("gptq", 400), "AWQ g128": ("awq", 128), "AutoRound g128": ("autoround", 400)}
+# Method and calibration samples of 256 tokens. 128 is what AutoRound takes by itself; AWQ's grid search runs all samples 20 times
+# through every layer.
+METHODS = {"GPTQ g128": ("gptq", 400), "AWQ g128": ("awq", 128), "AutoRound g128": ("autoround", 128)}
 
 
 class TorchPeers:

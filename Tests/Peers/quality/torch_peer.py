@@ -57,11 +57,20 @@ class Rows(torch.utils.data.Dataset):
 
 def by_auto_round(model, rows, output, iterations):
     from auto_round import AutoRound
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
 
+    # It insists on a tokenizer, and does not use it where it gets tokens.
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>")))
     batch = [{"input_ids": row[None], "attention_mask": torch.ones_like(row)[None]} for row in rows]
-    rounder = AutoRound(model, tokenizer=None, bits=4, group_size=128, sym=True, iters=iterations, seqlen=rows.shape[1],
+    rounder = AutoRound(model, tokenizer=tokenizer, bits=4, group_size=128, sym=True, iters=iterations, seqlen=rows.shape[1],
                         nsamples=len(rows), batch_size=8, dataset=batch, device_map="cpu", enable_torch_compile=False)
     rounder.quantize_and_save(output_dir=output, format="auto_gptq")
+    for folder in [os.path.join(output, name) for name in os.listdir(output)]:  # it makes a folder of its own inside
+        if os.path.isdir(folder):
+            for name in os.listdir(folder):
+                os.replace(os.path.join(folder, name), os.path.join(output, name))
+            os.rmdir(folder)
 
 
 def narrow(output):
