@@ -9,7 +9,7 @@ BIN = $(shell $(BUILD) --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality bench-quality lint format demo clean
+.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers bench-quality lint format demo clean
 help:
 	@echo "make demo           build, and compress the reference model"
 	@echo "make test           all tests"
@@ -21,6 +21,7 @@ help:
 	@echo "make peers          artifacts in llama.cpp: the same perplexity? (installs llama.cpp from PyPI into .venv)"
 	@echo "make peers-quality  size and quality of llama.cpp's types and ours, on the same text"
 	@echo "make bench-quality  every quality bar beside llama.cpp, GPTQ, AWQ, AutoRound (installs them; DATA=models and texts)"
+	@echo "make peers-transformers  quantized safetensors in transformers: the same logits?"
 	@echo "make clean"
 
 # Installs what is missing, and touches nothing when all is there.
@@ -64,6 +65,10 @@ peers-quality: build
 bench-quality: build
 	PEER_PYTHON="$(PEER_PYTHON)" Tests/Peers/bench_quality.sh $(BIN)/compress $(if $(DATA),--data "$(DATA)") \
 	  $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)")
+
+# Quantized safetensors in transformers with compressed-tensors (installed from PyPI into .venv-transformers).
+peers-transformers: build
+	PEER_PYTHON="$(PEER_PYTHON)" Tests/Peers/check_transformers.sh $(BIN)/compress $(MODEL)
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests

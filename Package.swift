@@ -99,7 +99,8 @@ let package = Package(
       exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
       name: "ReportingTests",
-      dependencies: ["Reporting", "Evaluation", "ModelFiles", "TestSupport"], swiftSettings: settings),
+      dependencies: ["Reporting", "Evaluation", "Passes", "ModelFiles", "TestSupport"],
+      swiftSettings: settings),
     .testTarget(
       name: "PassesTests",
       dependencies: ["Passes", "Models", "ModelFiles", "TensorCore", "WeightCodecs", "TestSupport"],

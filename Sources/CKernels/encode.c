@@ -79,6 +79,14 @@ void ck_fit_line(const float *x, const float *importance, int low, int high, uin
   DISPATCH(fit_line, x, importance, grid, codes, d);
 }
 
+void ck_fit_line_long(
+  const float *x, const float *importance, size_t count, int low, int high, float *scratch, uint8_t *codes,
+  uint16_t *d) {
+  ck_grid grid = {0, (float)low, (float)high, 0.86f, 0.035f, 16, 1.5f};
+  if (high > 16) grid = (ck_grid){0, (float)low, (float)high, 0.99f, 0.01f, 16, 1.5f};
+  DISPATCH(fit_line_long, x, importance, count, grid, scratch, codes, d);
+}
+
 void ck_fit_table(const float *x, const float *importance, uint8_t *codes, uint16_t *d) {
   ck_grid grid = {1, -127, 113, 0.86f, 0.035f, 16, 1};
   DISPATCH(fit_line, x, importance, grid, codes, d);

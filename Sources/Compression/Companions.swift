@@ -6,15 +6,18 @@ internal import Models
 enum Companions {
   /// The names in a folder that these files can have.
   static let names: Set<String> = [
-    "config.json", "generation_config.json", "modules.json", "1_Pooling", "tokenizer.json", "tokenizer.model",
+    "config.json", "quantize_config.json", "generation_config.json", "modules.json", "1_Pooling",
+    "tokenizer.json", "tokenizer.model",
     "vocab.txt", "tokenizer.bin", "tokenizer_config.json", "special_tokens_map.json",
   ]
 
   /// Writes them into `folder`, each under the name that other programs look for.
   ///
   /// - Returns: what was written, by names relative to the folder, with sizes.
-  static func write(of checkpoint: Checkpoint, into folder: String) throws -> [(name: String, bytes: Int)] {
-    let contents = try checkpoint.safetensorsContents()
+  static func write(
+    of checkpoint: Checkpoint, into folder: String, packed: PackedLayout? = nil
+  ) throws -> [(name: String, bytes: Int)] {
+    let contents = try checkpoint.safetensorsContents(layout: packed)
     var files = contents.files
     if let configuration = contents.configuration { files.append(("config.json", Array(configuration.utf8))) }
     var written: [(name: String, bytes: Int)] = []

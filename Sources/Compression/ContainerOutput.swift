@@ -7,11 +7,14 @@ internal import TensorCore
 enum ContainerOutput {
   /// The layout of `checkpoint` in `container`.
   ///
+  /// - Parameter packed: how quantized matrices lie in safetensors; nil for what suits their formats.
   /// - Throws: ``JobError`` when the container cannot hold a tensor's format.
-  static func layout(of checkpoint: Checkpoint, in container: OutputContainer) throws -> ContainerLayout {
+  static func layout(
+    of checkpoint: Checkpoint, in container: OutputContainer, packed: PackedLayout? = nil
+  ) throws -> ContainerLayout {
     switch container {
     case .gguf: try gguf(checkpoint)
-    case .safetensors: try safetensors(checkpoint)
+    case .safetensors: try safetensors(checkpoint, packed)
     }
   }
 
@@ -40,14 +43,10 @@ enum ContainerOutput {
     return try GGUFWriter.layout(metadata: metadata, tensors: tensors)
   }
 
-  private static func safetensors(_ checkpoint: Checkpoint) throws -> ContainerLayout {
-    if let tensor = checkpoint.tensors.first(where: { $0.format.isQuantized }) {
-      throw JobError(
-        .badInput,
-        "\(checkpoint.source.path): safetensors has no type for tensor '\(tensor.name)' "
-          + "(\(tensor.format.rawValue)); use --format gguf")
-    }
-    return try SafetensorsWriter.layout(tensors: checkpoint.tensors, metadata: ["format": "pt"])
+  private static func safetensors(_ checkpoint: Checkpoint, _ packed: PackedLayout?) throws -> ContainerLayout
+  {
+    let contents = try checkpoint.safetensorsContents(layout: packed)
+    return try SafetensorsWriter.layout(tensors: contents.tensors, metadata: contents.metadata)
   }
 
   /// The format that holds most weights.

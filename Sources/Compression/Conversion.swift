@@ -10,6 +10,12 @@ public struct Conversion: Sendable {
   public var container: OutputContainer
   /// A pass to apply first; nil to keep the formats.
   public var pass: (any Pass)?
+  /// What a pass that looks at the model at work observes it on.
+  public var calibration: CalibrationPlan
+  /// How quantized matrices lie in safetensors; nil for what suits their formats.
+  public var layout: PackedLayout?
+  /// The program that the output is made for; nil for any.
+  public var loader: Loader?
   /// The zstd level of an artifact, or nil for the plain file.
   public var packed: Int?
   /// Whether weights may be NaN or infinite.
@@ -19,11 +25,12 @@ public struct Conversion: Sendable {
 
   /// A conversion.
   public init(
-    container: OutputContainer, pass: (any Pass)? = nil, packed: Int? = nil, allowNonfinite: Bool = false,
-    force: Bool = false
+    container: OutputContainer, pass: (any Pass)? = nil, calibration: CalibrationPlan = CalibrationPlan(),
+    packed: Int? = nil, allowNonfinite: Bool = false, force: Bool = false
   ) {
     self.container = container
     self.pass = pass
+    self.calibration = calibration
     self.packed = packed
     self.allowNonfinite = allowNonfinite
     self.force = force
@@ -38,7 +45,9 @@ public struct Conversion: Sendable {
     )]
   {
     let makesFolder = container == .safetensors && packed == nil
-    let inputs = [checkpoint.source.path] + checkpoint.source.inputFiles
+    let calibrates = pass.map { $0.needs > .nothing } ?? false
+    let text = calibrates && !calibration.isSelf ? calibration.text : nil
+    let inputs = [checkpoint.source.path] + checkpoint.source.inputFiles + [text].compactMap { $0 }
     if makesFolder {
       try OutputPlace.check(path, against: inputs)
       try checkReplaceable(path)
@@ -47,9 +56,16 @@ public struct Conversion: Sendable {
     }
     let nonfinite =
       allowNonfinite ? try checkpoint.nonfiniteTensors(observer: observer) : []
-    let converted = try transformed(
-      ContainerOutput.prepared(checkpoint, for: container), keeping: nonfinite)
-    let layout = try ContainerOutput.layout(of: converted, in: container)
+    let prepared = ContainerOutput.prepared(checkpoint, for: container)
+    let set = calibrates ? try calibrationSet(prepared, observer) : nil
+    let converted = try transformed(prepared, keeping: nonfinite, calibration: set, observer)
+    let layout = try ContainerOutput.layout(of: converted, in: container, packed: self.layout)
+    if let loader {
+      let packed = container == .safetensors ? try converted.packedLayout(self.layout) : nil
+      try JobPlan.located(checkpoint.source.path) {
+        try LoaderRules.of(loader).check(converted, in: container, layout: packed)
+      }
+    }
     if packed == nil { try Conversion.requireSpace(layout.size, at: path) }
     if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
     for note in layout.notes + converted.notes { observer(.note(note)) }
@@ -58,11 +74,31 @@ public struct Conversion: Sendable {
     return try writeFolder(layout, converted, to: path, observer)
   }
 
-  private func transformed(_ checkpoint: Checkpoint, keeping names: Set<String>) throws -> Checkpoint {
+  private func calibrationSet(_ checkpoint: Checkpoint, _ observer: @escaping JobObserver) throws
+    -> CalibrationSet?
+  {
+    if let obstacle = CalibrationSource.obstacle(checkpoint) {
+      observer(.note("not calibrated: \(obstacle)"))
+    }
+    let set = try CalibrationSource(
+      checkpoint: checkpoint, plan: calibration, subject: nil, seed: 0, observer: observer
+    ).set()
+    for note in set?.notes ?? [] { observer(.note(note)) }
+    return set
+  }
+
+  private func transformed(
+    _ checkpoint: Checkpoint, keeping names: Set<String>, calibration: CalibrationSet?,
+    _ observer: @escaping JobObserver
+  ) throws -> Checkpoint {
     func applied(_ pass: any Pass, to checkpoint: Checkpoint) throws -> Checkpoint {
       do {
         let plan = try pass.plan(for: checkpoint).sparing(names)
-        return try pass.apply(plan, to: checkpoint, in: PassContext()).checkpoint
+        var context = PassContext(calibration: pass.needs > .nothing ? calibration : nil)
+        context.progress = { observer(.progress(step: $0, fraction: $1)) }
+        let result = try pass.apply(plan, to: checkpoint, in: context)
+        for note in result.notes { observer(.note(note)) }
+        return result.checkpoint
       } catch let error as PassError {
         throw JobError(.badInput, "\(checkpoint.source.path): \(error.description)")
       }
@@ -136,7 +172,7 @@ public struct Conversion: Sendable {
     var written = [
       (name: "model.safetensors", bytes: try write(layout, to: folder + "/model.safetensors", observer))
     ]
-    written += try Companions.write(of: checkpoint, into: folder)
+    written += try Companions.write(of: checkpoint, into: folder, packed: self.layout)
     if checkpoint.source.tokenizerFiles.isEmpty, checkpoint.tokenizer != nil {
       observer(
         .note("the tokenizer lives inside the GGUF; the folder has none, take it from the original model"))

@@ -23,6 +23,8 @@ public struct Job: Sendable {
   public var output: String?
   /// Whether weights may be NaN or infinite.
   public var allowNonfinite: Bool
+  /// The bytes of memory that calibration activations may take before they are spilled to a file; nil for no limit.
+  public var memoryLimit: Int?
   /// What the user typed, for the reports.
   public var commandLine: [String]
   /// How latency is measured.
@@ -31,7 +33,7 @@ public struct Job: Sendable {
   /// A job.
   public init(
     model: String, tokenizer: String? = nil, recipe: Recipe, output: String? = nil,
-    allowNonfinite: Bool = false,
+    allowNonfinite: Bool = false, memoryLimit: Int? = nil,
     commandLine: [String] = [], probe: LatencyProbe = .inProcess
   ) {
     self.model = model
@@ -39,6 +41,7 @@ public struct Job: Sendable {
     self.recipe = recipe
     self.output = output
     self.allowNonfinite = allowNonfinite
+    self.memoryLimit = memoryLimit
     self.commandLine = commandLine
     self.probe = probe
   }
@@ -49,17 +52,25 @@ public struct Job: Sendable {
   /// - Parameter observer: told what happens; called from this thread.
   /// - Throws: ``JobError`` or one of the errors that it can be made from.
   public func run(_ observer: @escaping JobObserver = { _ in }) throws -> JobOutcome {
+    var job = self
+    job.recipe = recipe.resolved()
+    return try job.runResolved(observer)
+  }
+
+  private func runResolved(_ observer: @escaping JobObserver) throws -> JobOutcome {
     let start = ContinuousClock.now
     let date = ISO8601DateFormatter().string(from: Date())
     let plan = try JobPlan(
       model: model, tokenizer: tokenizer, recipe: recipe, allowNonfinite: allowNonfinite, observer: observer)
     let place = output ?? "Reports/\(plan.fileName)-\(recipe.name)"
     let inputs =
-      [model, tokenizer, recipe.evaluation.text].compactMap { $0 } + plan.checkpoint.source.inputFiles
+      [model, tokenizer, recipe.evaluation.text, calibrationPlace].compactMap { $0 }
+      + plan.checkpoint.source.inputFiles
     let folder = try RunFolder(path: place, inputs: inputs)
     do {
       try folder.requireSpace(plan.outputBytes)
-      for note in plan.checkpoint.notes { observer(.note(note)) }
+      let notes = plan.checkpoint.notes + plan.notes + (plan.calibration?.notes ?? [])
+      for note in notes { observer(.note(note)) }
       let context = try runContext(plan)
       let stages = try StageRunner(
         job: self, plan: plan, folder: folder, context: context, observer: observer
@@ -67,7 +78,7 @@ public struct Job: Sendable {
       let report = RunReport(
         date: date, seconds: seconds(since: start), recipeName: recipe.name, recipe: recipe.json,
         run: context,
-        stages: stages, notes: plan.checkpoint.notes)
+        stages: stages, notes: notes)
       try folder.write(report.jsonText, to: "report.json")
       try folder.write(MarkdownReport.text(report), to: "report.md")
       try folder.write(recipe.yaml, to: "recipe.yaml")
@@ -77,6 +88,11 @@ public struct Job: Sendable {
       folder.discard()
       throw folder.named(error)
     }
+  }
+
+  /// The file or folder of the calibration text.
+  private var calibrationPlace: String? {
+    recipe.observes && !recipe.calibration.isSelf ? recipe.calibration.text : nil
   }
 
   private func runContext(_ plan: JobPlan) throws -> RunContext {
@@ -101,6 +117,12 @@ public struct JobOutcome: Sendable {
   public var report: RunReport
   /// The run's folder.
   public var folder: String
+
+  /// Throws when the last stage breaks the budget; its artifact and reports are there all the same.
+  public func checkBudget() throws {
+    guard let stage = report.stages.last, let failure = stage.budget?.failure else { return }
+    throw JobError(.gate, "\(folder): stage \(stage.index), \(stage.name), breaks the budget: \(failure)")
+  }
 
   /// The stages as a table for a terminal of `width` columns.
   public func table(width: Int) -> String { StageTable(report.stages).text(width: width) }

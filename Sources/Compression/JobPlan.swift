@@ -17,6 +17,10 @@ struct JobPlan {
   var plans: [PassPlan]
   /// What stages are evaluated on, or why they are not.
   var subject: EvaluationSubject
+  /// What passes observe the model on; nil when none does, or the model cannot be run.
+  var calibration: CalibrationSet?
+  /// Remarks for the report.
+  var notes: [String] = []
   /// The file name of artifacts without extension.
   var fileName: String
   /// The tensors that hold a NaN or infinity and were let through.
@@ -39,18 +43,37 @@ struct JobPlan {
       let plan = try JobPlan.located(checkpoint.source.path) { try stage.plan(for: current) }.sparing(damaged)
       current = plan.reencode(current)
       // A layout is made from formats and shapes alone: what the container cannot hold shows here, not an hour later.
-      _ = try ContainerOutput.layout(of: current, in: recipe.container)
+      _ = try ContainerOutput.layout(of: current, in: recipe.container, packed: recipe.layout)
+      if let loader = recipe.loader {
+        let layout = recipe.container == .safetensors ? try current.packedLayout(recipe.layout) : nil
+        try JobPlan.located(checkpoint.source.path) {
+          try LoaderRules.of(loader).check(current, in: recipe.container, layout: layout)
+        }
+      }
       plans.append(plan)
     }
-    subject = try EvaluationSubject(checkpoint: checkpoint, plan: recipe.evaluation, seed: recipe.seed)
+    var evaluation = recipe.evaluation
+    evaluation.spread = evaluation.spread ?? !recipe.budget.isEmpty
+    subject = try EvaluationSubject(checkpoint: checkpoint, plan: evaluation, seed: recipe.seed)
+    try subject.check(recipe.budget, path: checkpoint.source.path)
     if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
+    if recipe.observes {
+      calibration = try CalibrationSource(
+        checkpoint: checkpoint, plan: recipe.calibration, subject: subject,
+        seed: UInt64(clamping: recipe.seed),
+        observer: observer
+      ).set()
+      if let obstacle = CalibrationSource.obstacle(checkpoint) { notes.append("not calibrated: \(obstacle)") }
+    } else if recipe.calibration.text != nil {
+      notes.append("the calibration text is not used: no stage observes the model at work")
+    }
   }
 
   /// The most bytes that the artifacts of all stages can take, about.
   var outputBytes: Int { plans.reduce(0) { $0 + $1.bytes } }
 
   /// Pass errors know the tensor, not the file.
-  private static func located<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
+  static func located<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
     do { return try body() } catch let error as PassError {
       throw JobError(.badInput, "\(path): \(error.description)")
     }
@@ -96,7 +119,30 @@ enum EvaluationSubject {
       self = .language(
         try text.chunks(
           tokenizer: tokenizer, modelContext: architecture.contextLength, context: plan.context,
-          limit: plan.tokens))
+          limit: plan.tokens, spread: plan.spread ?? false))
+    }
+  }
+
+  /// Refuses a budget that nothing measured here could tell anything about.
+  func check(_ budget: QualityBudget, path: String) throws {
+    guard !budget.isEmpty else { return }
+    switch self {
+    case .none(let reason):
+      throw JobError(.badInput, "\(path): there is no telling whether a budget holds: \(reason)")
+    case .encoder:
+      guard budget.maxKLD == nil, budget.maxPerplexityIncrease == nil else {
+        throw JobError(
+          .badInput,
+          "\(path): an encoder predicts no tokens, so it has no KL divergence and no perplexity; "
+            + "use --min-agreement, which bounds the mean cosine to the baseline")
+      }
+    case .language(let chunks):
+      guard chunks.chunks.count > 1 else {
+        throw JobError(
+          .badInput,
+          "\(chunks.textName): a budget needs two chunks of evaluation text or more, the text gives one; give a "
+            + "longer one, or a shorter --context")
+      }
     }
   }
 

@@ -33,6 +33,9 @@ struct RunFolder {
     return path
   }
 
+  /// The path of a file for the time of a stage, which nobody is shown.
+  func scratch(_ name: String) -> String { "\(folder.staging)/\(name)" }
+
   /// Writes a text file into the run's folder.
   func write(_ text: String, to name: String) throws {
     try AtomicFile.write(text, to: "\(folder.staging)/\(name)")

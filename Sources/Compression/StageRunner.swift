@@ -17,7 +17,7 @@ struct StageRunner {
   /// What later stages need of stage 0.
   private struct Baseline {
     var checkpoint: Checkpoint
-    var model: RunnableModel
+    var reference: BaselineReference
     var packedBytes: Int
   }
 
@@ -28,10 +28,10 @@ struct StageRunner {
     var current = plan.checkpoint
     for (index, (pass, passPlan)) in zip(plan.stages, plan.plans).enumerated() {
       observer(.stage(index: index, count: plan.stages.count, label: pass.label))
-      let (report, shipped, model) = try runStage(
+      let (report, shipped, reference) = try runStage(
         index: index, pass: pass, passPlan: passPlan, input: current, baseline: baseline)
       if baseline == nil {
-        baseline = Baseline(checkpoint: shipped, model: model, packedBytes: report.size.packedBytes)
+        baseline = Baseline(checkpoint: shipped, reference: reference, packedBytes: report.size.packedBytes)
       }
       // The next pass works on what this one shipped, under the original's name and origin.
       current.tensors = shipped.tensors
@@ -55,10 +55,9 @@ struct StageRunner {
 
   private func runStage(
     index: Int, pass: any Pass, passPlan: PassPlan, input: Checkpoint, baseline: Baseline?
-  ) throws -> (StageReport, Checkpoint, RunnableModel) {
+  ) throws -> (StageReport, Checkpoint, BaselineReference) {
     let observer = observer
-    var passContext = PassContext()
-    passContext.progress = { step, fraction in observer(.progress(step: step, fraction: fraction)) }
+    let passContext = try passContext(of: pass, stage: index, reference: baseline?.reference, input: input)
     let result = try pass.apply(passPlan, to: input, in: passContext)
     let (transformed, passPlan) = (result.checkpoint, result.plan)
     let name = StageRunner.folderName(index: index, label: pass.label)
@@ -67,7 +66,7 @@ struct StageRunner {
     let path = place + "/" + file
     var summary = try pack(transformed, stage: index, to: path)
     if job.recipe.container == .safetensors {
-      _ = try Companions.write(of: transformed, into: place)
+      _ = try Companions.write(of: transformed, into: place, packed: job.recipe.layout)
       if transformed.source.tokenizerFiles.isEmpty, transformed.tokenizer != nil {
         summary.notes.append(
           "the source carries its tokenizer inside; take tokenizer files from the original model")
@@ -76,8 +75,10 @@ struct StageRunner {
 
     // From here on nothing but the files is used: what an edge host would open.
     let shipped = try Checkpoint.load(try ModelFiles.open(path))
-    let model = try shipped.makeModel()
-    let metrics = try evaluate(model, of: shipped, baseline: baseline?.model)
+    let activations = job.recipe.evaluation.activations
+    let model = try shipped.makeModel(activations: activations)
+    let (metrics, reference) = try evaluate(model, of: shipped, baseline: baseline?.reference)
+    let evaluation = plan.subject.report(metrics, activations: activations)
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
 
@@ -88,16 +89,58 @@ struct StageRunner {
         file: file, container: job.recipe.container.rawValue, sha256: try FileHash.sha256(ofFile: path),
         merkleRoot: summary.merkleRoot),
       size: size(summary, shipped: shipped, baseline: baseline),
-      tensors: try tensors(shipped, plan: passPlan, baseline: baseline?.checkpoint),
-      evaluation: plan.subject.report(metrics), latency: latency, notes: passPlan.notes + summary.notes,
+      tensors: try tensors(
+        shipped, plan: passPlan, outcomes: result.outcomes, baseline: baseline?.checkpoint),
+      evaluation: evaluation, budget: index == 0 ? nil : job.recipe.budget.verdict(for: evaluation),
+      calibration: passContext.calibration?.summary, latency: latency,
+      notes: passPlan.notes + result.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
     try folder.write(report.jsonText, to: "\(name)/report.json")
     try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
     for note in report.notes + report.warnings { observer(.note(note)) }
-    return (report, shipped, model)
+    return (report, shipped, reference)
   }
 
   // MARK: Steps
+
+  /// What a pass may use.
+  private func passContext(of pass: any Pass, stage: Int, reference: BaselineReference?, input: Checkpoint)
+    throws -> PassContext
+  {
+    let (observer, runner) = (observer, self)
+    var context = PassContext(calibration: pass.needs > .nothing ? plan.calibration : nil)
+    context.seed = UInt64(clamping: job.recipe.seed)
+    context.level = job.recipe.level ?? ArtifactFile.defaultLevel
+    context.memoryLimit = job.memoryLimit
+    context.progress = { step, fraction in observer(.progress(step: step, fraction: fraction)) }
+    let probe = folder.scratch(".size-\(stage)")
+    context.artifactBytes = { checkpoint in
+      defer { unlink(probe) }
+      return try runner.pack(checkpoint, stage: stage, to: probe, isQuiet: true).bytes
+    }
+    guard !job.recipe.budget.isEmpty, let reference, let calibration = context.calibration else {
+      return context
+    }
+    let evaluator = try BudgetEvaluator(baseline: plan.checkpoint, calibration: calibration)
+    context.judge = { checkpoint, text in
+      let verdict: BudgetVerdict?
+      switch text {
+      case .choosing:
+        verdict = try evaluator.map { try $0.metrics(of: checkpoint) }.flatMap {
+          runner.job.recipe.budget.verdict(for: $0)
+        }
+      case .verifying:
+        let activations = runner.job.recipe.evaluation.activations
+        let metrics = try runner.evaluate(
+          try checkpoint.makeModel(activations: activations), of: checkpoint, baseline: reference
+        ).0
+        verdict = runner.job.recipe.budget.verdict(
+          for: runner.plan.subject.report(metrics, activations: activations))
+      }
+      return verdict?.excess ?? .infinity
+    }
+    return context
+  }
 
   private struct Packed {
     var bytes: Int
@@ -106,22 +149,28 @@ struct StageRunner {
     var notes: [String]
   }
 
-  private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String) throws -> Packed {
-    let layout = try ContainerOutput.layout(of: checkpoint, in: job.recipe.container)
+  private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String, isQuiet: Bool = false) throws
+    -> Packed
+  {
+    let layout = try ContainerOutput.layout(
+      of: checkpoint, in: job.recipe.container, packed: job.recipe.layout)
     let observer = observer
-    let recipe = JSONValue.object(
-      JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))]))
+    var origin = JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))])
+    if let calibration = plan.calibration { origin["calibration"] = .string(calibration.sha256) }
+    let recipe = JSONValue.object(origin)
     let summary = try ArtifactFile.write(
       layout, to: path, level: job.recipe.level ?? ArtifactFile.defaultLevel, recipe: recipe,
       source: context.source,
       toolVersion: toolVersion
     ) { done, total in
-      observer(.progress(step: "pack", fraction: Double(done) / Double(max(1, total))))
+      if !isQuiet { observer(.progress(step: "pack", fraction: Double(done) / Double(max(1, total)))) }
     }
-    observer(
-      .done(
-        step: "pack",
-        remark: "\(NumberFormat.bytes(summary.bytes)) in \(NumberFormat.seconds(summary.seconds))"))
+    if !isQuiet {
+      observer(
+        .done(
+          step: "pack",
+          remark: "\(NumberFormat.bytes(summary.bytes)) in \(NumberFormat.seconds(summary.seconds))"))
+    }
     return Packed(
       bytes: summary.bytes, decodedBytes: summary.decodedBytes, merkleRoot: summary.merkleRoot,
       notes: layout.notes)
@@ -129,13 +178,18 @@ struct StageRunner {
 
   /// Damaged weights that the user let through give no figures; they stop nothing.
   private func evaluate(
-    _ model: RunnableModel, of checkpoint: Checkpoint, baseline: RunnableModel?
-  ) throws -> StageMetrics {
+    _ model: RunnableModel, of checkpoint: Checkpoint, baseline: BaselineReference?
+  ) throws -> (StageMetrics, BaselineReference) {
     do {
-      return try plan.subject.evaluate(
+      guard let baseline else {
+        return try plan.subject.evaluateBaseline(
+          model, name: plan.checkpoint.name, tokenizer: checkpoint.tokenizer, observer: observer)
+      }
+      let metrics = try plan.subject.evaluate(
         model, baseline: baseline, tokenizer: checkpoint.tokenizer, observer: observer)
+      return (metrics, baseline)
     } catch let error as EvaluationError where error.reason == .nonFinite && !plan.damaged.isEmpty {
-      return .none(reason: "\(error.message); the weights hold NaN or infinity")
+      return (.none(reason: "\(error.message); the weights hold NaN or infinity"), .none)
     }
   }
 
@@ -159,8 +213,9 @@ struct StageRunner {
       sourceBytes: plan.checkpoint.source.files.reduce(0) { $0 + RunFolder.size(of: $1) })
   }
 
-  private func tensors(_ shipped: Checkpoint, plan: PassPlan, baseline: Checkpoint?) throws -> [TensorReport]
-  {
+  private func tensors(
+    _ shipped: Checkpoint, plan: PassPlan, outcomes: [String: TensorOutcome], baseline: Checkpoint?
+  ) throws -> [TensorReport] {
     let notes = Dictionary(plan.entries.map { ($0.name, $0.note) }, uniquingKeysWith: { first, _ in first })
     let originals = Dictionary(
       (baseline?.tensors ?? []).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -176,7 +231,7 @@ struct StageRunner {
         TensorReport(
           name: tensor.name, role: shipped.role(of: tensor).rawValue, shape: tensor.shape,
           format: tensor.format.rawValue, bytes: tensor.bytes.count, relativeSquaredError: error,
-          note: notes[tensor.name] ?? nil))
+          outcome: outcomes[tensor.name], note: notes[tensor.name] ?? nil))
     }
     return reports
   }

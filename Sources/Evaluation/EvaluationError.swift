@@ -10,6 +10,8 @@ public struct EvaluationError: Error, Equatable, CustomStringConvertible {
     case mismatch
     /// The model's output has NaN or infinite numbers.
     case nonFinite
+    /// A file of reference logits is none, or damaged.
+    case badReference
   }
 
   /// The kind.

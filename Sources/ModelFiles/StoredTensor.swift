@@ -10,6 +10,8 @@ public struct StoredTensor: Sendable {
   public var format: TensorFormat
   /// The stored bytes: little endian, row-major, contiguous, exactly as many as shape and format say.
   public var bytes: TensorBytes
+  /// What the bytes are to a compressor.
+  public var stream = TensorStream.plain
 
   /// A tensor of `shape` in `format`.
   public init(name: String, shape: [Int], format: TensorFormat, bytes: TensorBytes) {
@@ -25,6 +27,15 @@ public struct StoredTensor: Sendable {
   public var rowLength: Int { shape.last ?? 1 }
   /// The number of rows.
   public var rowCount: Int { shape.dropLast().reduce(1, *) }
+}
+
+/// How an artifact compresses a tensor's bytes.
+public enum TensorStream: Sendable {
+  /// Numbers like any other.
+  case plain
+  /// Codes of one byte whose frequencies are all there is to find. `cuts` gives the places where frames end, so that each
+  /// stretch of like frequencies is coded by itself; frames may end elsewhere, too.
+  case codes(cuts: @Sendable (UnsafeRawBufferPointer) -> [Int])
 }
 
 /// The bytes of a tensor, on hand or made when asked for.

@@ -72,10 +72,15 @@ public struct Checkpoint: Sendable {
 
   /// A model that runs these tensors in their stored formats.
   ///
+  /// - Parameter activations: `f32` decodes quantized matrices to 32-bit floats first, so that nothing but the weights is
+  ///   rounded: what a loader that dequantizes computes.
   /// - Throws: ``ModelError`` when a tensor is missing or cannot be read as weights.
-  public func makeModel() throws -> RunnableModel {
+  public func makeModel(activations: ActivationPrecision = .int8) throws -> RunnableModel {
     guard let architecture else { return .none(reason: "unknown architecture") }
-    return try architecture.makeModel(self)
+    guard activations == .f32 else { return try architecture.makeModel(self) }
+    var decoded = self
+    decoded.tensors = tensors.map { $0.format.isQuantized ? $0.convertedToFloat32() : $0 }
+    return try architecture.makeModel(decoded)
   }
 
   /// A role for a tensor of an unknown architecture: the names of known ones where they fit, else its shape.

@@ -10,6 +10,14 @@ public enum RunnableModel: Sendable {
   case none(reason: String)
 }
 
+/// What activations become before they meet quantized weights.
+public enum ActivationPrecision: String, Sendable, CaseIterable {
+  /// 8-bit codes with a scale for each 32: how a model ships and is timed.
+  case int8
+  /// Floats: quantized weights are decoded, and only their rounding shows.
+  case f32
+}
+
 /// Which positions of a forward pass logits are wanted for.
 public enum LogitsRequest: Sendable, Equatable {
   /// None: the pass only fills the cache.

@@ -47,6 +47,15 @@ public struct PassContext: Sendable {
   public var seed: UInt64 = 0
   /// The bytes that activations may take in memory before they are spilled to a file; nil for no limit.
   public var memoryLimit: Int?
+  /// The zstd level of the artifact.
+  public var level = ArtifactFile.defaultLevel
+  /// The bytes of the artifact that a checkpoint becomes; for passes that aim at a size.
+  public var artifactBytes: @Sendable (Checkpoint) throws -> Int = { checkpoint in
+    try checkpoint.tensors.reduce(0) { $0 + (try PackedSize.of(try $1.bytes.load())) }
+  }
+  /// How far a checkpoint is outside of the recipe's quality budget: ln(confidence bound of the harm / limit), the worst of the
+  /// limits, so at most 0 when the budget holds; nil when there is no budget.
+  public var judge: (@Sendable (Checkpoint, JudgedText) throws -> Double)?
   /// Told how far a step has come, 0 … 1; an error that it throws ends the pass.
   public var progress: @Sendable (_ step: String, _ fraction: Double) throws -> Void = { _, _ in }
 
@@ -102,7 +111,7 @@ public struct TensorOutcome: Sendable, Equatable {
 /// The passes, one line each.
 public enum PassList {
   /// Every pass that a recipe can name.
-  public static let all: [any Pass.Type] = [QuantizePass.self]
+  public static let all: [any Pass.Type] = [QuantizePass.self, ShipPass.self]
 
   /// The pass that one entry of `stages` names: a mapping with one key.
   static func pass(from entry: RecipeMapping) throws(RecipeError) -> any Pass {

@@ -1,5 +1,6 @@
 public import Evaluation
 public import ModelFiles
+public import Passes
 
 /// Everything one stage of a run did and cost: the contents of `report.json` and `report.md`.
 ///
@@ -21,6 +22,10 @@ public struct StageReport: Sendable, Equatable {
   public var tensors: [TensorReport]
   /// What was measured on text.
   public var evaluation: EvaluationReport
+  /// Whether the stage keeps within the run's budget; nil for the baseline, and without one.
+  public var budget: BudgetVerdict?
+  /// What the pass observed the model on; nil when it did not.
+  public var calibration: CalibrationSummary?
   /// Speed; nil when it was not measured.
   public var latency: LatencyMetrics?
   /// Remarks.
@@ -34,8 +39,8 @@ public struct StageReport: Sendable, Equatable {
   public init(
     index: Int, name: String, pass: String, recipe: JSONValue = .null, artifact: ArtifactReport,
     size: SizeReport,
-    tensors: [TensorReport], evaluation: EvaluationReport, latency: LatencyMetrics? = nil,
-    notes: [String] = [],
+    tensors: [TensorReport], evaluation: EvaluationReport, budget: BudgetVerdict? = nil,
+    calibration: CalibrationSummary? = nil, latency: LatencyMetrics? = nil, notes: [String] = [],
     warnings: [String] = [], run: RunContext
   ) {
     self.index = index
@@ -46,6 +51,8 @@ public struct StageReport: Sendable, Equatable {
     self.size = size
     self.tensors = tensors
     self.evaluation = evaluation
+    self.budget = budget
+    self.calibration = calibration
     self.latency = latency
     self.notes = notes
     self.warnings = warnings
@@ -128,13 +135,15 @@ public struct TensorReport: Sendable, Equatable {
   public var bytes: Int
   /// ‖w − w₀‖² / ‖w₀‖² against the baseline's tensor; nil when it was not compared.
   public var relativeSquaredError: Double?
+  /// How it was rounded; nil where the pass chose between no methods.
+  public var outcome: TensorOutcome?
   /// Why it was treated differently, if it was: "rows of 172 do not divide by 256".
   public var note: String?
 
   /// A tensor of these parts.
   public init(
     name: String, role: String, shape: [Int], format: String, bytes: Int, relativeSquaredError: Double? = nil,
-    note: String? = nil
+    outcome: TensorOutcome? = nil, note: String? = nil
   ) {
     self.name = name
     self.role = role
@@ -142,6 +151,7 @@ public struct TensorReport: Sendable, Equatable {
     self.format = format
     self.bytes = bytes
     self.relativeSquaredError = relativeSquaredError
+    self.outcome = outcome
     self.note = note
   }
 }
@@ -172,11 +182,15 @@ public struct LanguageMethod: Sendable, Equatable {
   public var addsBeginningOfText: Bool
   /// Whether each document was cut by itself.
   public var isDocuments: Bool
+  /// Whether a limit took chunks from all over the text, not its first ones.
+  public var isSpread: Bool
+  /// What activations became before they met quantized weights: "int8" or "f32".
+  public var activations = "int8"
 
   /// A method of these parts.
   public init(
     text: String, textHash: String, textTokens: Int, context: Int, fromStart: Bool, addsBeginningOfText: Bool,
-    isDocuments: Bool
+    isDocuments: Bool, isSpread: Bool = false
   ) {
     self.text = text
     self.textHash = textHash
@@ -185,6 +199,7 @@ public struct LanguageMethod: Sendable, Equatable {
     self.fromStart = fromStart
     self.addsBeginningOfText = addsBeginningOfText
     self.isDocuments = isDocuments
+    self.isSpread = isSpread
   }
 
   /// The method that made `chunks`.
@@ -193,7 +208,7 @@ public struct LanguageMethod: Sendable, Equatable {
       text: chunks.textName, textHash: chunks.textHash, textTokens: chunks.textTokens,
       context: chunks.context,
       fromStart: chunks.fromStart, addsBeginningOfText: chunks.addsBeginningOfText,
-      isDocuments: chunks.isDocuments)
+      isDocuments: chunks.isDocuments, isSpread: chunks.isSpread)
   }
 }
 
@@ -209,6 +224,8 @@ public struct EncoderMethod: Sendable, Equatable {
   public var resamples: Int
   /// The seed of the bootstrap.
   public var seed: Int
+  /// What activations became before they met quantized weights: "int8" or "f32".
+  public var activations = "int8"
 
   /// A method of these parts.
   public init(text: String, textHash: String, context: Int, resamples: Int, seed: Int) {

@@ -27,7 +27,7 @@ public struct NotPositiveDefinite: Error, Equatable, CustomStringConvertible {
 /// Matrices are row-major and tightly packed.
 public enum LinearAlgebra {
   /// The rows (and columns) of a piece: fixed, because OpenBLAS's rounding follows the shapes it is given.
-  private static let tile = 256
+  fileprivate static let tile = 256
 
   /// result = A · B, or A · Bᵀ: `rows` × `columns`, summed over `inner`.
   ///
@@ -152,5 +152,82 @@ public enum LinearAlgebra {
     result.withUnsafeMutableBufferPointer { dtrtri_(&side, &diagonal, &n, $0.baseAddress, &n, &info) }
     if info != 0 { throw NotPositiveDefinite(minor: Int(info)) }
     return result
+  }
+}
+
+// MARK: Products of parts of matrices, on the calling thread
+
+extension LinearAlgebra {
+  /// C = alpha · A · B + beta · C on parts of row-major matrices, on the calling thread; for the bodies of parallel loops.
+  ///
+  /// - Parameters:
+  ///   - a: `rows` × `inner`, consecutive rows `strideA` elements apart; likewise the others.
+  ///   - b: `inner` × `columns`, or `columns` × `inner` if `transposed`.
+  public static func product(
+    _ a: UnsafePointer<Float>, _ strideA: Int, _ b: UnsafePointer<Float>, _ strideB: Int,
+    transposed: Bool = false, rows: Int, inner: Int, columns: Int, alpha: Float = 1, beta: Float = 0,
+    into c: UnsafeMutablePointer<Float>, _ strideC: Int
+  ) {
+    guard rows > 0, columns > 0 else { return }
+    guard inner > 0 else {
+      for row in 0..<rows { Kernels.scale(c + row * strideC, by: beta, count: columns) }
+      return
+    }
+    OpenBLAS.prepare()
+    cblas_sgemm(
+      CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, Int32(rows), Int32(columns),
+      Int32(inner), alpha, a, Int32(max(strideA, 1)), b, Int32(max(strideB, 1)), beta, c,
+      Int32(max(strideC, 1)))
+  }
+
+  /// cross += Aᵀ · B, where A and B have the same rows: `columnsA` × `columnsB`.
+  ///
+  /// - Parameters:
+  ///   - a: `rows` × `columnsA`.
+  ///   - b: `rows` × `columnsB`.
+  public static func addCross(
+    of a: UnsafePointer<Float>, columnsA: Int, _ b: UnsafePointer<Float>, columnsB: Int, rows: Int,
+    to cross: UnsafeMutablePointer<Float>
+  ) {
+    guard rows > 0, columnsA > 0, columnsB > 0 else { return }
+    OpenBLAS.prepare()
+    nonisolated(unsafe) let (a, b, cross) = (a, b, cross)
+    let across = (columnsB + tile - 1) / tile
+    Parallel.forEach((columnsA + tile - 1) / tile * across) { index in
+      let (i, j) = (index / across * tile, index % across * tile)
+      cblas_sgemm(
+        CblasRowMajor, CblasTrans, CblasNoTrans, Int32(min(tile, columnsA - i)),
+        Int32(min(tile, columnsB - j)), Int32(rows), 1, a + i, Int32(columnsA), b + j, Int32(columnsB), 1,
+        cross + i * columnsB + j, Int32(columnsB))
+    }
+  }
+
+  /// Replaces each row x of `rows` by the solution y of y · (L · Lᵀ) = x, in double precision.
+  ///
+  /// - Parameters:
+  ///   - factor: the lower Cholesky factor, `count` × `count`.
+  ///   - rows: `rowCount` × `count`, overwritten.
+  public static func solve(
+    cholesky factor: [Double], count: Int, rows: UnsafeMutablePointer<Double>, rowCount: Int
+  ) {
+    precondition(factor.count == count * count, "a square matrix is needed")
+    guard count > 0, rowCount > 0 else { return }
+    OpenBLAS.prepare()
+    nonisolated(unsafe) let rows = rows
+    let piece = 64
+    factor.withUnsafeBufferPointer { factor in
+      nonisolated(unsafe) let factor = factor
+      Parallel.forEach((rowCount + piece - 1) / piece) { index in
+        let first = index * piece
+        let height = Int32(min(piece, rowCount - first))
+        // y · L · Lᵀ = x: first z · Lᵀ = x, then y · L = z.
+        cblas_dtrsm(
+          CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, height, Int32(count), 1,
+          factor.baseAddress, Int32(count), rows + first * count, Int32(count))
+        cblas_dtrsm(
+          CblasRowMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit, height, Int32(count), 1,
+          factor.baseAddress, Int32(count), rows + first * count, Int32(count))
+      }
+    }
   }
 }

@@ -6,7 +6,8 @@ internal import COpenBLAS
 /// A piece is a range of rows for all tokens, and a row's results do not depend on its neighbours in block
 /// formats; for float formats in batches, OpenBLAS sees panels whose size depends on the shape alone.
 struct MatrixProduct: @unchecked Sendable {
-  private let weights: WeightMatrix
+  private let weights: RunningForm
+  private let rows: Int
   private let x: UnsafePointer<Float>
   private let tokens: Int
   private let y: UnsafeMutablePointer<Float>
@@ -17,11 +18,14 @@ struct MatrixProduct: @unchecked Sendable {
   /// From this number of tokens on, float weights are worth handing to OpenBLAS.
   private static let panelTokens = 4
 
-  init(weights: WeightMatrix, x: UnsafePointer<Float>, tokens: Int, y: UnsafeMutablePointer<Float>) {
-    guard let id = weights.format.kernelID else {
-      preconditionFailure("\(weights.format) does not hold weights")
+  init(
+    form: RunningForm, rows: Int, x: UnsafePointer<Float>, tokens: Int, y: UnsafeMutablePointer<Float>
+  ) {
+    guard let id = form.format.kernelID else {
+      preconditionFailure("\(form.format) does not hold weights")
     }
-    self.weights = weights
+    self.weights = form
+    self.rows = rows
     self.x = x
     self.tokens = tokens
     self.y = y
@@ -42,20 +46,20 @@ struct MatrixProduct: @unchecked Sendable {
       }
     }
     if tokens < Int(CK_TILE_TOKENS) {
-      forEachPiece(of: weights.rows, size: decodePiece) { range in
+      forEachPiece(of: rows, size: decodePiece) { range in
         ck_multiply_rows(
           formatID, row(range.lowerBound), weights.rowBytes, range.count, weights.columns, records, tokens,
-          y + range.lowerBound, weights.rows)
+          y + range.lowerBound, rows)
       }
       return
     }
     let scratchBytes = ck_tile_scratch_bytes(weights.columns)
-    forEachPiece(of: weights.rows, size: batchPiece(multiple: 16, most: 64)) { range in
+    forEachPiece(of: rows, size: batchPiece(multiple: 16, most: 64)) { range in
       let scratch = UnsafeMutableRawPointer.allocate(byteCount: scratchBytes, alignment: 64)
       defer { scratch.deallocate() }
       ck_multiply_tile(
         formatID, row(range.lowerBound), weights.rowBytes, range.count, weights.columns, records, tokens,
-        y + range.lowerBound, weights.rows, scratch)
+        y + range.lowerBound, rows, scratch)
     }
   }
 
@@ -63,11 +67,11 @@ struct MatrixProduct: @unchecked Sendable {
 
   func multiplyFloats() {
     if tokens < Self.panelTokens {
-      forEachPiece(of: weights.rows, size: decodePiece) { range in
+      forEachPiece(of: rows, size: decodePiece) { range in
         withUnsafeTemporaryAllocation(of: Float.self, capacity: weights.columns) { scratch in
           ck_multiply_float_rows(
             formatID, row(range.lowerBound), weights.rowBytes, range.count, weights.columns, x, tokens,
-            y + range.lowerBound, weights.rows, scratch.baseAddress)
+            y + range.lowerBound, rows, scratch.baseAddress)
         }
       }
       return
@@ -75,7 +79,7 @@ struct MatrixProduct: @unchecked Sendable {
     OpenBLAS.prepare()
     let start = weights.bytes.base
     let isReady = weights.format == .f32 && UInt(bitPattern: start) % UInt(MemoryLayout<Float>.alignment) == 0
-    forEachPiece(of: weights.rows, size: batchPiece(multiple: 16, most: 128)) { range in
+    forEachPiece(of: rows, size: batchPiece(multiple: 16, most: 128)) { range in
       if isReady {
         multiplyPanel(row(range.lowerBound).assumingMemoryBound(to: Float.self), range)
       } else {
@@ -91,7 +95,7 @@ struct MatrixProduct: @unchecked Sendable {
   private func multiplyPanel(_ panel: UnsafePointer<Float>, _ range: Range<Int>) {
     cblas_sgemm(
       CblasRowMajor, CblasNoTrans, CblasTrans, Int32(tokens), Int32(range.count), Int32(weights.columns), 1,
-      x, Int32(weights.columns), panel, Int32(weights.columns), 0, y + range.lowerBound, Int32(weights.rows))
+      x, Int32(weights.columns), panel, Int32(weights.columns), 0, y + range.lowerBound, Int32(rows))
   }
 
   // MARK: Pieces
@@ -102,7 +106,7 @@ struct MatrixProduct: @unchecked Sendable {
 
   /// Rows of a piece in batches: about sixteen pieces a matrix, so that threads end together.
   private func batchPiece(multiple: Int, most: Int) -> Int {
-    let sixteenth = (weights.rows / 16 + multiple - 1) / multiple * multiple
+    let sixteenth = (rows / 16 + multiple - 1) / multiple * multiple
     return min(max(sixteenth, multiple), most)
   }
 
@@ -110,6 +114,6 @@ struct MatrixProduct: @unchecked Sendable {
   private func forEachPiece(of count: Int, size: Int, _ body: @Sendable (Range<Int>) -> Void) {
     let pieces = (count + size - 1) / size
     @Sendable func run(_ piece: Int) { body(piece * size..<min(count, (piece + 1) * size)) }
-    Parallel.forEach(pieces, work: weights.rows * weights.columns * tokens, run)
+    Parallel.forEach(pieces, work: rows * weights.columns * tokens, run)
   }
 }

@@ -15,7 +15,7 @@ public enum TensorFormat: String, CaseIterable, Hashable, Sendable, Codable {
   case int4_g128 = "int4.g128"
   /// Signed 8-bit codes with a half-precision scale for each row: x = d·q.
   case int8_channel = "int8.channel"
-  /// Uniform codes of one or two bytes with a scale for each row and each column: x = r·c·q.
+  /// Uniform codes of one or two bytes with a half-precision scale for each row and each column: x = r·q·c.
   case uniform8, uniform16
 
   /// The number of elements that are stored together; a row's length is a multiple of it.
@@ -44,14 +44,13 @@ public enum TensorFormat: String, CaseIterable, Hashable, Sendable, Codable {
   /// The bytes before the blocks of each row: its scale, in formats that have one a row.
   public var rowHeaderBytes: Int {
     switch self {
-    case .int8_channel: 2
-    case .uniform8, .uniform16: 4
+    case .int8_channel, .uniform8, .uniform16: 2
     default: 0
     }
   }
 
   /// The bytes behind the last row for each column: its scale, in formats that have one a column.
-  public var trailerBytesPerColumn: Int { self == .uniform8 || self == .uniform16 ? 4 : 0 }
+  public var trailerBytesPerColumn: Int { self == .uniform8 || self == .uniform16 ? 2 : 0 }
 
   /// The bytes that a row of `count` elements takes, or nil when they do not fill whole blocks or the product overflows.
   public func byteCount(of count: Int) -> Int? {

@@ -1,4 +1,7 @@
 /// A weight matrix in its stored format, ready to be multiplied.
+///
+/// Formats that no kernel knows (`int4.g64`, `int8.channel`, `uniform8` …) are rewritten when the matrix is made, into
+/// blocks of 32 that stand for exactly the same numbers.
 public struct WeightMatrix: Sendable {
   /// The number of outputs.
   public let rows: Int
@@ -6,25 +9,29 @@ public struct WeightMatrix: Sendable {
   public let columns: Int
   /// How the rows are stored.
   public let format: TensorFormat
-  /// The stored rows.
-  public let bytes: ByteRegion
+  /// The rows as they are multiplied.
+  let form: RunningForm
+
+  /// The bytes that a product reads.
+  public var byteCount: Int { form.bytes.count }
 
   /// A matrix over stored rows.
   ///
-  /// - Precondition: `bytes` holds `rows` rows of `columns` weights in `format`.
+  /// - Precondition: `bytes` holds `rows` rows of `columns` weights in `format`, and the trailer if it has one.
   public init(rows: Int, columns: Int, format: TensorFormat, bytes: ByteRegion) {
     precondition(
-      format.byteCount(of: columns).map { $0 * rows } == bytes.count, "bytes do not match the shape")
+      format.byteCount(rows: rows, columns: columns) == bytes.count, "bytes do not match the shape")
     self.rows = rows
     self.columns = columns
     self.format = format
-    self.bytes = bytes
+    form = RunningForm(rows: rows, columns: columns, format: format, bytes: bytes)
   }
 
   /// y[t, r] = Σ_c x[t, c] · w[r, c]: multiplies in the stored form, on ``Parallel/threadCount`` threads.
   ///
   /// Block formats meet activations quantized to 8 bits (one scale for each 32, `max / 127`), in exact integer
-  /// sums; float formats multiply in single precision. The result does not depend on the number of threads. A
+  /// sums; float formats multiply in single precision. Scales of columns are multiplied into the activations before
+  /// they are quantized, scales of rows into the results. The result does not depend on the number of threads. A
   /// NaN or an infinity in `x` makes its token's results NaN or infinite.
   ///
   /// - Parameters:
@@ -34,8 +41,34 @@ public struct WeightMatrix: Sendable {
   public func multiply(_ x: UnsafePointer<Float>, tokens: Int, into y: UnsafeMutablePointer<Float>) {
     guard tokens > 0, rows > 0 else { return }
     guard columns > 0 else { return y.update(repeating: 0, count: tokens * rows) }
-    let product = MatrixProduct(weights: self, x: x, tokens: tokens, y: y)
-    if format.isQuantized { product.multiplyBlocks() } else { product.multiplyFloats() }
+    guard format.isQuantized else {
+      return MatrixProduct(form: form, rows: rows, x: x, tokens: tokens, y: y).multiplyFloats()
+    }
+    withPrepared(x, tokens: tokens) { prepared in
+      MatrixProduct(form: form, rows: rows, x: prepared, tokens: tokens, y: y).multiplyBlocks()
+    }
+    guard let scales = form.rowScales else { return }
+    nonisolated(unsafe) let results = y
+    Parallel.forEach(tokens, work: tokens * rows) { token in
+      scales.withUnsafeBufferPointer { scales in
+        guard let base = scales.baseAddress else { return }
+        Kernels.multiply(base, into: results + token * rows, count: rows)
+      }
+    }
+  }
+
+  /// Calls `body` with the activations in the form that the rows want.
+  private func withPrepared(
+    _ x: UnsafePointer<Float>, tokens: Int, _ body: (UnsafePointer<Float>) -> Void
+  ) {
+    if form.takesPlainActivations, form.columns == columns { return body(x) }
+    let memory = UnsafeMutablePointer<Float>.allocate(capacity: tokens * form.columns)
+    defer { memory.deallocate() }
+    nonisolated(unsafe) let (source, prepared) = (x, memory)
+    Parallel.forEach(tokens, work: tokens * form.columns) { token in
+      form.prepare(source + token * columns, count: columns, into: prepared + token * form.columns)
+    }
+    body(memory)
   }
 
   /// Decodes row `row` into `columns` floats (embedding lookup).
@@ -43,9 +76,6 @@ public struct WeightMatrix: Sendable {
   /// - Precondition: `row` is one of the rows, and the format holds weights.
   public func decodeRow(_ row: Int, into target: UnsafeMutablePointer<Float>) {
     precondition(row >= 0 && row < rows, "no such row")
-    Kernels.decode(bytes.base + row * rowBytes, as: format, into: target, count: columns)
+    form.decode(row, count: columns, into: target)
   }
-
-  /// The bytes that one row takes.
-  public var rowBytes: Int { columns / format.blockSize * format.bytesPerBlock }
 }

@@ -16,20 +16,6 @@ struct BlockTask {
     target[offset] = UInt8(truncatingIfNeeded: bits)
     target[offset + 1] = UInt8(bits >> 8)
   }
-
-  /// Packs 32 codes in 16 bytes: code j in the low, code j + 16 in the high half of byte j.
-  func storeNibbles(at offset: Int) {
-    for j in 0..<16 { target[offset + j] = (codes[j] & 15) | (codes[j + 16] & 15) << 4 }
-  }
-
-  /// Packs the fifth bits of 32 codes in 4 bytes, bit j for code j.
-  func storeFifthBits(at offset: Int) {
-    for byte in 0..<4 {
-      var bits: UInt8 = 0
-      for j in 0..<8 { bits |= (codes[byte * 8 + j] >> 4 & 1) << UInt8(j) }
-      target[offset + byte] = bits
-    }
-  }
 }
 
 /// Cuts a row into blocks and hands them out in order.

@@ -22,6 +22,12 @@ public enum CodecList {
     Q6_K(),
     IQ4_NL(),
     IQ4_XS(),
+    Int4Group(format: .int4_g32),
+    Int4Group(format: .int4_g64),
+    Int4Group(format: .int4_g128),
+    Int8Channel(),
+    Uniform(format: .uniform8),
+    Uniform(format: .uniform16),
   ]
 
   /// The codec of `format`, or nil when its elements are no weights (integers, booleans).

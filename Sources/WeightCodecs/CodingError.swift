@@ -14,6 +14,8 @@ public enum CodingError: Error, Equatable, CustomStringConvertible {
   case importanceCount(expected: Int, actual: Int)
   /// An importance is negative or no finite number.
   case importanceValue(column: Int, value: Float)
+  /// A uniform code is beyond what its format stores.
+  case codeRange(format: TensorFormat, row: Int, column: Int, code: Int)
   /// A weight is NaN or infinite, so it cannot be quantized.
   case nonFinite(row: Int, column: Int, value: Float)
 
@@ -31,6 +33,9 @@ public enum CodingError: Error, Equatable, CustomStringConvertible {
       "importance must have one value for each of \(expected) columns, found \(actual)"
     case .importanceValue(let column, let value):
       "importance of column \(column) is \(value); it must be finite and not negative"
+    case .codeRange(let format, let row, let column, let code):
+      "code \(code) at row \(row), column \(column) is beyond \(format.rawValue)'s "
+        + "\(format.highestUniformCode)"
     case .nonFinite(let row, let column, let value):
       "weight at row \(row), column \(column) is \(value); it cannot be quantized"
     }

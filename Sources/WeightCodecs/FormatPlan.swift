@@ -22,8 +22,19 @@ public enum FormatPlan {
   /// large); where it is larger, the reason says by how much.
   public static func fallback(for format: TensorFormat, rowLength: Int) -> FormatChoice {
     guard rowLength % format.blockSize != 0 else { return FormatChoice(format: format, reason: nil) }
+    if let smaller = smallerGroup(format, rowLength) {
+      return FormatChoice(format: smaller, reason: reason(format, smaller, rowLength))
+    }
     let chosen = rowLength % 32 == 0 ? narrow(format) : .f16
     return FormatChoice(format: chosen, reason: reason(format, chosen, rowLength))
+  }
+
+  /// The largest group that divides rows, for formats with groups of several sizes; no reader takes a broken group.
+  /// One scale a row, in 8 bits, where none does. Nil for other formats.
+  private static func smallerGroup(_ format: TensorFormat, _ rowLength: Int) -> TensorFormat? {
+    guard [.int4_g32, .int4_g64, .int4_g128].contains(format) else { return nil }
+    let smaller = [TensorFormat.int4_g64, .int4_g32].filter { $0.blockSize < format.blockSize }
+    return smaller.first { rowLength % $0.blockSize == 0 } ?? .int8_channel
   }
 
   /// The block-of-32 format nearest to a block-of-256 one, never smaller.

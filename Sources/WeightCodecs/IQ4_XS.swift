@@ -2,7 +2,7 @@ import CKernels
 import TensorCore
 
 /// 256 weights in 136 bytes: 8 groups of 32 with 6-bit scales over IQ4_NL's table, x = d·(sc − 32)·T[q].
-struct IQ4_XS: WeightCodec {
+struct IQ4_XS: BlockGridCodec {
   var format: TensorFormat { .iq4_xs }
 
   func encode(
@@ -24,11 +24,26 @@ struct IQ4_XS: WeightCodec {
         block.store(high, at: 2)
       }
       block.store(d, at: 0)
-      for group in 0..<8 {
-        let codes = block.codes + 32 * group
-        let target = block.target + 8 + 16 * group
-        for j in 0..<16 { target[j] = codes[j] | codes[j + 16] << 4 }
-      }
+      storeCodes(block.codes, intoBlock: block.target)
     }
+  }
+
+  var grid: CodeGrid { CodeGrid(groupLength: 32, table: iq4Levels) }
+
+  func readScales(
+    ofBlock block: UnsafePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
+    _ offsets: UnsafeMutablePointer<Float>
+  ) {
+    let d = half(at: block)
+    let high = UInt16(block[2]) | UInt16(block[3]) << 8
+    for g in 0..<8 {
+      let low = block[4 + g / 2] >> UInt8(4 * (g % 2)) & 15
+      scales[g] = d * Float(Int(low) + Int(high >> UInt16(2 * g) & 3) << 4 - 32)
+      offsets[g] = 0
+    }
+  }
+
+  func storeCodes(_ codes: UnsafePointer<UInt8>, intoBlock block: UnsafeMutablePointer<UInt8>) {
+    for group in 0..<8 { storeNibbles(codes + 32 * group, block + 8 + 16 * group) }
   }
 }

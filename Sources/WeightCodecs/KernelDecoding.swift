@@ -2,7 +2,7 @@ import CKernels
 import TensorCore
 
 extension WeightCodec {
-  /// Every format is decoded by its kernel.
+  /// Formats that kernels know are decoded by them.
   func decode(_ bytes: UnsafeRawBufferPointer, into row: UnsafeMutableBufferPointer<Float>) {
     precondition(format.byteCount(of: row.count) == bytes.count, "bytes do not match the row's length")
     guard let target = row.baseAddress, let source = bytes.baseAddress else { return }

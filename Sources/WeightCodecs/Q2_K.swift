@@ -2,7 +2,7 @@ import CKernels
 import TensorCore
 
 /// 256 weights in 84 bytes: 16 groups of 16 with 4-bit scales and minimums, x = d·sc·q − dmin·m, 2-bit codes.
-struct Q2_K: WeightCodec {
+struct Q2_K: BlockGridCodec {
   var format: TensorFormat { .q2_k }
 
   func encode(
@@ -20,7 +20,24 @@ struct Q2_K: WeightCodec {
       }
       block.store(d, at: 80)
       block.store(dmin, at: 82)
-      storeQuarters(block, at: 16)
+      storeCodes(block.codes, intoBlock: block.target)
     }
+  }
+
+  var grid: CodeGrid { CodeGrid(groupLength: 16, low: 0, high: 3) }
+
+  func readScales(
+    ofBlock block: UnsafePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
+    _ offsets: UnsafeMutablePointer<Float>
+  ) {
+    let (d, dmin) = (half(at: block + 80), half(at: block + 82))
+    for g in 0..<16 {
+      scales[g] = d * Float(block[g] & 15)
+      offsets[g] = -(dmin * Float(block[g] >> 4))
+    }
+  }
+
+  func storeCodes(_ codes: UnsafePointer<UInt8>, intoBlock block: UnsafeMutablePointer<UInt8>) {
+    storeQuarters(codes, block + 16)
   }
 }

@@ -3,7 +3,7 @@ import TensorCore
 
 /// 256 weights in 110 bytes: 16 groups of 16 with 6-bit scales, x = d·(sc − 32)·(q − 4), 3-bit codes whose
 /// upper bits are kept apart.
-struct Q3_K: WeightCodec {
+struct Q3_K: BlockGridCodec {
   var format: TensorFormat { .q3_k }
 
   func encode(
@@ -18,12 +18,27 @@ struct Q3_K: WeightCodec {
         packSixBitScales(scales, into: block.target + 96)
       }
       block.store(d, at: 108)
-      for l in 0..<32 {
-        var bits: UInt8 = 0
-        for group in 0..<8 { bits |= (block.codes[32 * group + l] >> 2) << UInt8(group) }
-        block.target[l] = bits
-      }
-      storeQuarters(block, at: 32)
+      storeCodes(block.codes, intoBlock: block.target)
     }
+  }
+
+  var grid: CodeGrid { CodeGrid(groupLength: 16, low: -4, high: 3) }
+
+  func readScales(
+    ofBlock block: UnsafePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
+    _ offsets: UnsafeMutablePointer<Float>
+  ) {
+    let (d, packed) = (half(at: block + 108), block + 96)
+    for g in 0..<16 {
+      let low = packed[g % 8] >> (g < 8 ? 0 : 4) & 15
+      let high = packed[8 + g % 4] >> UInt8(2 * (g / 4)) & 3
+      scales[g] = d * Float(Int(low | high << 4) - 32)
+      offsets[g] = 0
+    }
+  }
+
+  func storeCodes(_ codes: UnsafePointer<UInt8>, intoBlock block: UnsafeMutablePointer<UInt8>) {
+    storeBit(2, of: codes, block)
+    storeQuarters(codes, block + 32)
   }
 }

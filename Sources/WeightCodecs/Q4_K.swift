@@ -2,7 +2,7 @@ import CKernels
 import TensorCore
 
 /// 256 weights in 144 bytes: 8 groups of 32 with 6-bit scales and minimums, x = d·sc·q − dmin·m, 4-bit codes.
-struct Q4_K: WeightCodec {
+struct Q4_K: BlockGridCodec {
   var format: TensorFormat { .q4_k }
 
   func encode(
@@ -20,11 +20,20 @@ struct Q4_K: WeightCodec {
       }
       block.store(d, at: 0)
       block.store(dmin, at: 2)
-      for pair in 0..<4 {
-        let codes = block.codes + 64 * pair
-        let target = block.target + 16 + 32 * pair
-        for l in 0..<32 { target[l] = (codes[l] & 15) | (codes[l + 32] & 15) << 4 }
-      }
+      storeCodes(block.codes, intoBlock: block.target)
     }
+  }
+
+  var grid: CodeGrid { CodeGrid(groupLength: 32, low: 0, high: 15) }
+
+  func readScales(
+    ofBlock block: UnsafePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
+    _ offsets: UnsafeMutablePointer<Float>
+  ) {
+    readSixBitPairs(block, scales, offsets)
+  }
+
+  func storeCodes(_ codes: UnsafePointer<UInt8>, intoBlock block: UnsafeMutablePointer<UInt8>) {
+    storeHalves(codes, block + 16)
   }
 }

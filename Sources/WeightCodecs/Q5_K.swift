@@ -2,7 +2,7 @@ import CKernels
 import TensorCore
 
 /// 256 weights in 176 bytes: as Q4_K, with a fifth bit for each code.
-struct Q5_K: WeightCodec {
+struct Q5_K: BlockGridCodec {
   var format: TensorFormat { .q5_k }
 
   func encode(
@@ -20,16 +20,21 @@ struct Q5_K: WeightCodec {
       }
       block.store(d, at: 0)
       block.store(dmin, at: 2)
-      for l in 0..<32 {
-        var bits: UInt8 = 0
-        for group in 0..<8 { bits |= (block.codes[32 * group + l] >> 4) << UInt8(group) }
-        block.target[16 + l] = bits
-      }
-      for pair in 0..<4 {
-        let codes = block.codes + 64 * pair
-        let target = block.target + 48 + 32 * pair
-        for l in 0..<32 { target[l] = (codes[l] & 15) | (codes[l + 32] & 15) << 4 }
-      }
+      storeCodes(block.codes, intoBlock: block.target)
     }
+  }
+
+  var grid: CodeGrid { CodeGrid(groupLength: 32, low: 0, high: 31) }
+
+  func readScales(
+    ofBlock block: UnsafePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
+    _ offsets: UnsafeMutablePointer<Float>
+  ) {
+    readSixBitPairs(block, scales, offsets)
+  }
+
+  func storeCodes(_ codes: UnsafePointer<UInt8>, intoBlock block: UnsafeMutablePointer<UInt8>) {
+    storeBit(4, of: codes, block + 16)
+    storeHalves(codes, block + 48)
   }
 }

@@ -1,3 +1,4 @@
+import CKernels
 import TensorCore
 
 /// Encodes the rows of one tensor on all threads; everything that can be refused is refused before it starts.
@@ -37,6 +38,11 @@ struct RowEncoder: Sendable {
       try Parallel.forEachThrowing(pieces.count) { piece in
         let range = pieces.range(piece)
         try source(range) { values in try encode(values, rows: range, into: target) }
+      }
+      // Rows are encoded one by one, for columns that are all alike.
+      let one = ck_float_to_half(1).littleEndian
+      for place in stride(from: rows * bytesPerRow, to: byteCount, by: 2) {
+        bytes.storeBytes(of: one, toByteOffset: place, as: UInt16.self)
       }
     }
   }

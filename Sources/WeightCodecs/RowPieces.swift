@@ -27,6 +27,8 @@ struct StoredRows: Sendable {
   let rows: Int
   let columns: Int
   let bytesPerRow: Int
+  /// The columns' scales, in formats that have them.
+  private let columnScales: [Float]?
 
   init(_ bytes: ByteRegion, format: TensorFormat, rows: Int, columns: Int) throws(CodingError) {
     guard let codec = CodecList.codec(for: format) else { throw .notWeights(format) }
@@ -39,14 +41,24 @@ struct StoredRows: Sendable {
     self.rows = rows
     self.columns = columns
     self.bytesPerRow = bytesPerRow
+    guard format.trailerBytesPerColumn > 0 else {
+      columnScales = nil
+      return
+    }
+    columnScales = bytes.withBytes { buffer in
+      (0..<columns).map { buffer.half(at: rows * bytesPerRow + 2 * $0) }
+    }
   }
 
   /// Decodes the rows in `range` one after another into `target`.
   func decode(_ range: Range<Int>, into target: UnsafeMutableBufferPointer<Float>) {
     for (index, row) in range.enumerated() {
       let source = UnsafeRawBufferPointer(start: bytes.base + row * bytesPerRow, count: bytesPerRow)
-      codec.decode(
-        source, into: UnsafeMutableBufferPointer(rebasing: target[index * columns..<(index + 1) * columns]))
+      let decoded = UnsafeMutableBufferPointer(rebasing: target[index * columns..<(index + 1) * columns])
+      codec.decode(source, into: decoded)
+      if let columnScales {
+        for (column, scale) in columnScales.enumerated() { decoded[column] *= scale }
+      }
     }
   }
 
@@ -68,8 +80,9 @@ func byteCounts(
   guard rows >= 0, let perRow = format.byteCount(of: columns) else {
     throw .rowLength(format: format, rows: rows, columns: columns)
   }
-  let (total, overflow) = perRow.multipliedReportingOverflow(by: rows)
-  guard !overflow else { throw .rowLength(format: format, rows: rows, columns: columns) }
+  guard let total = format.byteCount(rows: rows, columns: columns) else {
+    throw .rowLength(format: format, rows: rows, columns: columns)
+  }
   return (perRow, total)
 }
 

@@ -24,16 +24,3 @@ func packSixBitScales(_ scales: UnsafePointer<Int8>, into target: UnsafeMutableP
     target[8 + j % 4] |= (code >> 4) << UInt8(2 * (j / 4))
   }
 }
-
-/// Packs the lower two bits of 256 codes in 64 bytes, as q2_k and q3_k store them: byte l of each half holds
-/// codes l, l + 32, l + 64 and l + 96 of that half.
-func storeQuarters(_ block: BlockTask, at offset: Int) {
-  for half in 0..<2 {
-    let codes = block.codes + 128 * half
-    let target = block.target + offset + 32 * half
-    for l in 0..<32 {
-      let low = (codes[l] & 3) | (codes[l + 32] & 3) << 2
-      target[l] = low | (codes[l + 64] & 3) << 4 | (codes[l + 96] & 3) << 6
-    }
-  }
-}

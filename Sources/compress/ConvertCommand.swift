@@ -14,20 +14,25 @@ struct ConvertCommand: ParsableCommand {
         compress convert model.bin -o model.gguf --to q8_0
         compress convert model.gguf -o hf-folder --format safetensors
         compress convert model.safetensors -o model.gguf.zst --pack
+        compress convert ./hf-folder -o for-vllm --to int4 --for vllm
+        compress convert ./hf-folder -o gptq-folder --to int4 --format safetensors --layout gptq
       """)
 
   @OptionGroup var source: ModelArguments
   @OptionGroup var common: CommonArguments
+  @OptionGroup var calibration: CalibrationArguments
 
   @Option(name: [.short, .long], help: "The file to write; for --format safetensors a folder.")
   var output: String
 
-  @Option(help: "gguf or safetensors.")
-  var format = OutputContainer.gguf
+  @Option(help: "gguf or safetensors (default: gguf, or what --for loads).")
+  var format: OutputContainer?
+
+  @OptionGroup var loading: LoadingArguments
 
   @Option(
     help:
-      "Store matrices in this format: f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, iq4_nl …, int8 or int4 (default: as they are)."
+      "Store matrices in this format: f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, iq4_nl …, int4.g128, int4.g64, int4.g32, int8.channel, int8 or int4 (default: as they are)."
   )
   var to: String?
 
@@ -57,14 +62,18 @@ struct ConvertCommand: ParsableCommand {
   func run() throws {
     common.apply()
     Interruption.install()
+    let container = format ?? loading.loader.map { LoaderRules.of($0).containers[0] } ?? .gguf
     let pass = to.flatMap { QuantizePass.Target(name: $0) }.map {
-      QuantizePass($0, allowRequantize: allowRequantize)
+      QuantizePass(container == .safetensors ? $0.inSafetensors : $0, allowRequantize: allowRequantize)
     }
     let bar = ProgressBar(quiet: common.quiet)
     defer { bar.finish() }
-    let conversion = Conversion(
-      container: format, pass: pass, packed: pack ? level ?? ArtifactFile.defaultLevel : nil,
+    var conversion = Conversion(
+      container: container, pass: pass, calibration: calibration.applied(to: CalibrationPlan()),
+      packed: pack ? level ?? ArtifactFile.defaultLevel : nil,
       allowNonfinite: allowNonfinite, force: force)
+    conversion.layout = loading.layout
+    conversion.loader = loading.loader
     let written = try conversion.run(try source.checkpoint(), to: output) { bar.show($0) }
     bar.finish()
     if !common.quiet { for file in written { Terminal.output("\(file.path): \(file.bytes) bytes\n") } }

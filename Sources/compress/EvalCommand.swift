@@ -29,6 +29,12 @@ struct EvalCommand: ParsableCommand {
   var baseline: String?
 
   @Option(
+    help: ArgumentHelp(
+      "Keep the baseline's logits on this text in this file: it runs once for many models, and need not be named again.",
+      valueName: "file"))
+  var reference: String?
+
+  @Option(
     help: "Text (.txt, .jsonl) or sentence pairs (.csv, .tsv) (default: the text shipped with the program).")
   var eval: String?
 
@@ -37,6 +43,14 @@ struct EvalCommand: ParsableCommand {
 
   @Option(help: "The most tokens to use.")
   var evalTokens = 16384
+
+  @Flag(
+    help:
+      "Take the tokens from all over the evaluation text, not from its beginning.")
+  var spread = false
+
+  @Option(help: "Activations in int8, as shipped, or in f32: weights' rounding alone.")
+  var activations = ActivationPrecision.int8
 
   @Flag(help: "Print JSON.")
   var json = false
@@ -54,9 +68,11 @@ struct EvalCommand: ParsableCommand {
     plan.text = eval
     plan.context = context
     plan.tokens = evalTokens
+    plan.spread = spread
+    plan.activations = activations
     let measurement = try ModelEvaluation.run(
       try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) },
-      plan: plan
+      reference: reference, plan: plan
     ) { bar.show($0) }
     bar.finish()
     Terminal.output(json ? measurement.json.text(indent: 2) + "\n" : measurement.text)

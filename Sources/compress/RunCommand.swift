@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Compression
 internal import ModelFiles
+internal import Models
 internal import Passes
 
 /// The main job: every stage packed, read back, evaluated and reported.
@@ -16,17 +17,16 @@ struct RunCommand: ParsableCommand {
         compress --int4 model.bin
         compress --int8 model.gguf --eval held-out.txt -o out
         compress --int4 minilm --eval pairs.csv
+        compress --target-size 40MB model.gguf
+        compress --max-kld 0.02 ./hf-folder
         compress --recipe recipe.yaml model.safetensors
       """)
 
   @OptionGroup var source: ModelArguments
   @OptionGroup var common: CommonArguments
+  @OptionGroup var calibration: CalibrationArguments
 
-  @Flag(help: "Quantize to 8 bits (Q8_0).")
-  var int8 = false
-
-  @Flag(help: "Quantize to 4 bits (Q4_K, or IQ4_NL where rows do not divide by 256).")
-  var int4 = false
+  @OptionGroup var quantize: QuantizeArguments
 
   @Option(help: "Run the stages of this YAML file.")
   var recipe: String?
@@ -35,8 +35,12 @@ struct RunCommand: ParsableCommand {
   var output: String?
 
   @Option(
-    help: "What artifacts decode to: gguf, or safetensors (which has no block formats: float stages only).")
+    help:
+      "What artifacts decode to: gguf or safetensors (default: gguf, safetensors for a target or a budget, or what --for loads)."
+  )
   var format: OutputContainer?
+
+  @OptionGroup var loading: LoadingArguments
 
   @Option(
     help:
@@ -50,14 +54,28 @@ struct RunCommand: ParsableCommand {
   @Option(help: "The most tokens of evaluation text to use (default: 16384).")
   var evalTokens: Int?
 
+  @Flag(
+    help:
+      "Take the tokens from all over the evaluation text, not from its beginning (always with a budget).")
+  var spread = false
+
+  @Option(
+    help: "Evaluate with activations in int8, as shipped, or in f32: weights' rounding alone (default: int8)."
+  )
+  var activations: ActivationPrecision?
+
+  @OptionGroup var budget: BudgetArguments
+
   @Flag(help: "Leave latency out.")
   var noLatency = false
 
-  @Flag(help: "Quantize tensors that are quantized already.")
-  var allowRequantize = false
-
   @Flag(help: "Accept weights that are NaN or infinite.")
   var allowNonfinite = false
+
+  @Option(
+    help:
+      "The memory that calibration activations may take before they go to a file: 2GB (default: no limit).")
+  var memory: String?
 
   @Option(help: "The zstd level of the artifacts, 1 to 22.")
   var level: Int?
@@ -66,17 +84,19 @@ struct RunCommand: ParsableCommand {
   var seed: Int?
 
   func validate() throws {
-    if int8 && int4 {
-      throw ValidationError("Choose --int8 or --int4; a recipe file can hold several stages.")
+    if recipe != nil && (quantize.isGiven || quantize.method != nil) {
+      throw ValidationError("Choose --recipe or flags such as --int4, not both.")
     }
-    if recipe != nil && (int8 || int4) {
-      throw ValidationError("Choose --recipe or --int8/--int4, not both.")
-    }
-    if recipe == nil && !int8 && !int4 {
-      throw ValidationError("Nothing to do: add --int4, --int8 or --recipe FILE.")
+    if recipe == nil && !quantize.isGiven && !budget.isGiven {
+      throw ValidationError(
+        "Nothing to do: add --int4, --int8, --target-size SIZE, a budget such as --max-kld 0.02, or --recipe FILE."
+      )
     }
     if let context, context < 8 { throw ValidationError("--context must be at least 8.") }
     if let evalTokens, evalTokens < 16 { throw ValidationError("--eval-tokens must be at least 16.") }
+    if let memory, SizeGoal(size: memory) == nil {
+      throw ValidationError("--memory must be a size such as 2GB, not '\(memory)'.")
+    }
     if let level, !(1...22).contains(level) { throw ValidationError("--level must be from 1 to 22.") }
     if let seed, seed < 0 { throw ValidationError("--seed must not be negative.") }
   }
@@ -85,7 +105,9 @@ struct RunCommand: ParsableCommand {
     common.apply()
     let job = Job(
       model: source.model, tokenizer: source.tokenizer, recipe: try resolvedRecipe(), output: output,
-      allowNonfinite: allowNonfinite, commandLine: CommandLine.arguments, probe: .subprocess())
+      allowNonfinite: allowNonfinite,
+      memoryLimit: memory.flatMap { SizeGoal(size: $0)?.bytes(parameters: 0) },
+      commandLine: CommandLine.arguments, probe: .subprocess())
     let bar = ProgressBar(quiet: common.quiet)
     Interruption.install()
     defer { bar.finish() }
@@ -93,6 +115,7 @@ struct RunCommand: ParsableCommand {
     bar.finish()
     Terminal.output(outcome.table(width: Terminal.width))
     if !common.quiet { Terminal.output(outcome.places) }
+    try outcome.checkBudget()
   }
 
   /// The recipe of the file or of the flags, with the command line's options on top.
@@ -101,13 +124,26 @@ struct RunCommand: ParsableCommand {
     if let recipe {
       result = try Recipe(yaml: try TextFile.read(recipe), path: recipe)
     } else {
-      result = Recipe(stages: [QuantizePass(int8 ? .int8 : .int4)])
+      // A target is met best by uniform codes, which only this program's safetensors hold.
+      let ships = format != .gguf && loading.loader == nil && loading.layout ?? .own == .own
+      let pass = quantize.pass(hasBudget: budget.isGiven, ships: ships && quantize.method == nil)
+      result = Recipe(stages: [pass].compactMap { $0 })
+      if pass is ShipPass { result.container = .safetensors }
     }
-    if allowRequantize { result.allowRequantize() }
+    if quantize.allowRequantize { result.allowRequantize() }
+    if let loader = loading.loader {
+      result.loader = loader
+      result.container = LoaderRules.of(loader).containers[0]
+    }
+    if let layout = loading.layout { result.layout = layout }
     if let format { result.container = format }
+    result.calibration = calibration.applied(to: result.calibration)
     if let eval { result.evaluation.text = eval }
     if let context { result.evaluation.context = context }
+    if spread { result.evaluation.spread = true }
     if let evalTokens { result.evaluation.tokens = evalTokens }
+    if let activations { result.evaluation.activations = activations }
+    result.budget = budget.applied(to: result.budget)
     if noLatency { result.evaluation.latency = false }
     if let level { result.level = level }
     if let seed { result.seed = seed }

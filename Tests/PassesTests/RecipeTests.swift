@@ -1,3 +1,4 @@
+import Models
 import Passes
 import TensorCore
 import Testing
@@ -21,14 +22,21 @@ struct RecipeTests {
       yaml: """
         version: 1
         format: safetensors
+        layout: gptq
+        for: vllm
         seed: 7
         level: 19
         stages:
           - quantize: {format: q5_k, embeddings: q8_0, allow-requantize: true}
           - quantize: {format: int4}
-        evaluation: {text: held-out.txt, context: 256, tokens: 1000, latency: false}
+        calibration: {text: self, tokens: 4096, context: 128, held-out: 0.25, allow-overlap: true}
+        evaluation: {text: held-out.txt, context: 256, tokens: 1000, latency: false, activations: f32}
+        budget: {max-kld: 0.02, min-agreement: 95%, max-ppl-increase: 1%}
         """, path: "r.yaml")
     #expect(recipe.container == .safetensors)
+    #expect(recipe.layout == .gptq)
+    #expect(recipe.loader == .vllm)
+    #expect(recipe.evaluation.activations == .f32)
     #expect(recipe.seed == 7)
     #expect(recipe.level == 19)
     #expect(recipe.name == "q5_k-int4")
@@ -36,6 +44,10 @@ struct RecipeTests {
     #expect(quantize.target == .format(.q5_k))
     #expect(quantize.embeddings == .q8_0)
     #expect(quantize.allowRequantize)
+    #expect(
+      recipe.calibration.isSelf && recipe.calibration.tokens == 4096 && recipe.calibration.context == 128)
+    #expect(recipe.calibration.heldOut == 0.25 && recipe.calibration.allowOverlap)
+    #expect(recipe.budget == QualityBudget(maxKLD: 0.02, minAgreement: 0.95, maxPerplexityIncrease: 0.01))
     #expect(recipe.evaluation.text == "held-out.txt")
     #expect(recipe.evaluation.context == 256)
     #expect(recipe.evaluation.tokens == 1000)
@@ -50,10 +62,13 @@ struct RecipeTests {
       ("stages: [", "r.yaml: no valid YAML: "),
       (
         "stages: []\ncolour: blue\n",
-        "r.yaml:2: unknown key 'colour' in the recipe; known are version, format, stages"
+        "r.yaml:2: unknown key 'colour' in the recipe; known are version, format, layout, for, stages"
       ),
       ("version: 9\n", "recipe version 9 is not known; this program reads version 1"),
       ("format: onnx\n", "unknown format 'onnx'; known are gguf, safetensors"),
+      ("layout: awq\n", "unknown layout 'awq'; known are compressed-tensors, gptq, compress"),
+      ("for: tgi\n", "unknown loader 'tgi'; known are vllm, transformers, llama.cpp, mlx"),
+      ("evaluation: {activations: int4}\n", "unknown activations 'int4'; known are int8, f32"),
       ("stages: 3\n", "r.yaml:1: 'stages' in the recipe must be a list"),
       ("stages:\n  - prune: {}\n", "unknown pass 'prune'; known are quantize"),
       ("stages:\n  - quantize: {format: int3}\n", "unknown format 'int3'; known are int8, int4, q8_0"),
@@ -66,6 +81,11 @@ struct RecipeTests {
       ("level: 99\n", "'level' in the recipe must be a whole number from 1 to 22"),
       ("seed: -1\n", "'seed' in the recipe must be a whole number from 0"),
       ("evaluation: {context: 2}\n", "'context' in 'evaluation' must be a whole number from 8"),
+      ("calibration: {tokens: 1}\n", "'tokens' in 'calibration' must be a whole number from 2"),
+      ("calibration: {held-out: 0.6}\n", "'held-out' in 'calibration' must be a number from 0.0 to 0.5"),
+      ("calibration: {texts: x}\n", "unknown key 'texts' in 'calibration'; known are text, tokens, context"),
+      ("budget: {max-kld: much}\n", "'max-kld' in 'budget' must be a number of nats above 0"),
+      ("budget: {max-ppl-increase: 1}\n", "'max-ppl-increase' in 'budget' must be a percentage such as 1%"),
       ("evaluation: {latency: 3}\n", "'latency' in 'evaluation' must be true or false"),
       ("version: 1\nversion: 1\n", "repeated key 'version'"),
       (

@@ -35,6 +35,7 @@ func randomRows(_ format: TensorFormat, rows: Int, columns: Int, seed: UInt64) -
     }
     return bytes
   }
+  if format.rowHeaderBytes > 0 { return rowsWithScales(format, rows: rows, columns: columns, &generator) }
   let blocks = rows * columns / format.blockSize, size = format.bytesPerBlock
   var bytes = (0..<blocks * size).map { _ in UInt8.random(in: 0...255, using: &generator) }
   let halves: [Int] =
@@ -50,6 +51,28 @@ func randomRows(_ format: TensorFormat, rows: Int, columns: Int, seed: UInt64) -
       bytes[block * size + offset] = UInt8(scale.bitPattern & 255)
       bytes[block * size + offset + 1] = UInt8(scale.bitPattern >> 8)
     }
+  }
+  return bytes
+}
+
+/// Rows of a scale and codes, and the columns' scales behind them where the format has them.
+private func rowsWithScales(
+  _ format: TensorFormat, rows: Int, columns: Int, _ generator: inout SeededGenerator
+) -> [UInt8] {
+  var bytes: [UInt8] = []
+  func append(_ bits: UInt16) { bytes += [UInt8(bits & 255), UInt8(bits >> 8)] }
+  for _ in 0..<rows {
+    append(Float16((generator.uniform() - 0.3) * 0.05).bitPattern)
+    for _ in 0..<columns {
+      if format == .uniform16 {
+        append(UInt16(bitPattern: Int16.random(in: -32639...32639, using: &generator)))
+      } else {
+        bytes.append(UInt8(bitPattern: Int8.random(in: -128...127, using: &generator)))
+      }
+    }
+  }
+  for _ in 0..<(format.trailerBytesPerColumn > 0 ? columns : 0) {
+    append(Float16(0.2 + 3 * generator.uniform()).bitPattern)
   }
   return bytes
 }

@@ -19,7 +19,23 @@ import WeightCodecs
     #expect(choice.reason?.contains("384") == true)
   }
 
-  @Test(arguments: quantized)
+  /// Groups divide rows or become smaller, and say so; one scale a row takes any.
+  @Test func `groups that do not divide become smaller`() {
+    for (length, expected) in [
+      (128, TensorFormat.int4_g128), (192, .int4_g64), (96, .int4_g32), (48, .int8_channel),
+    ] {
+      let choice = FormatPlan.fallback(for: .int4_g128, rowLength: length)
+      #expect(choice.format == expected)
+      #expect((choice.reason == nil) == (expected == .int4_g128))
+    }
+    #expect(FormatPlan.fallback(for: .int8_channel, rowLength: 7).format == .int8_channel)
+    #expect(
+      FormatPlan.fallback(for: .int4_g64, rowLength: 96).reason
+        == "rows of 96 do not divide by 64, the block of int4.g64; stored as int4.g32 (larger: 4.5 instead of 4.25 bits per weight)"
+    )
+  }
+
+  @Test(arguments: quantized.filter { $0.kernelID != nil })
   func `rows of 172 fall to half precision, and the reason says how much larger`(_ format: TensorFormat) {
     let choice = FormatPlan.fallback(for: format, rowLength: 172)
     #expect(choice.format == .f16)

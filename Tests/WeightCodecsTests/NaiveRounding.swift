@@ -8,11 +8,12 @@ enum NaiveRounding {
   ]
 
   static func of(_ row: [Float], _ format: TensorFormat) -> [Float] {
-    let group = [.q2_k, .q3_k, .q6_k].contains(format) ? 16 : 32
+    let isGrouped = [.int4_g32, .int4_g64, .int4_g128].contains(format)
+    let group = isGrouped ? format.blockSize : [.q2_k, .q3_k, .q6_k].contains(format) ? 16 : 32
     return stride(from: 0, to: row.count, by: group).flatMap { first in
       let block = Array(row[first..<first + group])
       return switch format {
-      case .q4_0: line(block, -8, 7)
+      case .q4_0, .int4_g32, .int4_g64, .int4_g128: line(block, -8, 7)
       case .q5_0: line(block, -16, 15)
       case .q3_k: line(block, -4, 3)
       case .q6_k: line(block, -32, 31)

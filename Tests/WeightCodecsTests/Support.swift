@@ -7,10 +7,11 @@ import WeightCodecs
 let searched: [(format: TensorFormat, bound: Double)] = [
   (.q4_0, 0.0073), (.q4_1, 0.0052), (.q5_0, 0.0018), (.q5_1, 0.00125), (.iq4_nl, 0.0060),
   (.q2_k, 0.075), (.q3_k, 0.0225), (.q4_k, 0.0052), (.q5_k, 0.00125), (.q6_k, 0.0003), (.iq4_xs, 0.0060),
+  (.int4_g32, 0.0073), (.int4_g64, 0.0088), (.int4_g128, 0.0102),
 ]
 
 /// The formats that can be written and quantize.
-let quantized: [TensorFormat] = searched.map(\.format) + [.q8_0]
+let quantized: [TensorFormat] = searched.map(\.format) + [.q8_0, .int8_channel, .uniform8, .uniform16]
 
 /// Normal numbers from a seed.
 func normal(_ count: Int, seed: UInt64, scale: Float = 1) -> [Float] {

@@ -121,6 +121,59 @@ static void NAME(fit_line)(
   NAME(line_codes)(b.x, 32, s[lane], &grid, codes);
 }
 
+// A group or a row of any length, copied in units of its peak with its weights, both filled up with zeros to a
+// multiple of 8 (`room`). Returns 0 when every half-precision scale for it is zero. Of `b` only unit and wide are used.
+static int NAME(prepare_long)(
+  const float *x, const float *importance, size_t count, size_t room, float floor, float *values, float *weights,
+  ck_block *b) {
+  float peak = NAME(largest)(x, (int)count);
+  b->unit = 1;
+  if (!(peak >= 0x1p-40f)) return 0;
+  uint32_t bits;
+  __builtin_memcpy(&bits, &peak, 4);
+  bits &= 0x7f800000u;
+  bits = bits > 0x7e800000u ? 0x7e800000u : bits;  // 2^126, whose inverse is a normal number
+  __builtin_memcpy(&b->unit, &bits, 4);
+  float inverse = 1 / b->unit;
+  for (size_t i = 0; i < room; i++) values[i] = i < count ? x[i] * inverse : 0;
+  ck_v8 squares = 0;
+  for (size_t i = 0; i < room; i += 8) {
+    ck_v8 v;
+    __builtin_memcpy(&v, values + i, 32);
+    squares += v * v;
+  }
+  float mean = NAME(sum)(squares) / (float)count;
+  float top = importance ? NAME(largest)(importance, (int)count) : 0;
+  b->wide = top > 0 && top < __builtin_inff();
+  for (size_t i = 0; i < room; i++) {
+    float square = values[i] * values[i], weight = floor * mean + square;
+    if (b->wide) weight = i < count ? (importance[i] / top) * __builtin_sqrtf(2 * mean + square) : 0;
+    weights[i] = i < count ? weight : 0;
+  }
+  return 1;
+}
+
+static void NAME(fit_line_long)(
+  const float *x, const float *importance, size_t count, ck_grid grid, float *scratch, uint8_t *codes,
+  uint16_t *d) {
+  ck_block b;
+  size_t room = (count + 7) / 8 * 8;
+  float *values = scratch, *weights = scratch + room;
+  *d = 0;
+  if (!NAME(prepare_long)(x, importance, count, room, grid.floor, values, weights, &b)) {
+    for (size_t i = 0; i < count; i++) codes[i] = (uint8_t)(int)-grid.low;
+    return;
+  }
+  int n = (int)count;
+  uint16_t half = NAME(store)(NAME(search_line)(values, weights, n, b.wide, &grid), &b);
+  ck_v8 s, errors;
+  for (int k = 0; k < 8; k++) s[k] = NAME(stored)(NAME(neighbour)(half, k - 4), &b);
+  NAME(line_errors)(values, weights, n, &s, &grid, &errors);
+  int lane = NAME(least_lane)(errors);
+  *d = NAME(neighbour)(half, lane - 4);
+  NAME(line_codes)(values, n, s[lane], &grid, codes);
+}
+
 // One try at a super-block.
 typedef struct {
   uint16_t d;

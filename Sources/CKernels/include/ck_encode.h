@@ -17,6 +17,12 @@
 // One block of 32: y = d·(code + low), low ≤ value ≤ high. Codes are written from 0.
 void ck_fit_line(const float *x, const float *importance, int low, int high, uint8_t *codes, uint16_t *d);
 
+// A group or a whole row of `count` weights, any number below 2³¹: y = d·(code + low). Weights as for a block of 32;
+// `scratch` holds 2·(count rounded up to a multiple of 8) floats.
+void ck_fit_line_long(
+  const float *x, const float *importance, size_t count, int low, int high, float *scratch, uint8_t *codes,
+  uint16_t *d);
+
 // One block of 32: y = d·T[code], T = ck_iq4_values.
 void ck_fit_table(const float *x, const float *importance, uint8_t *codes, uint16_t *d);
 

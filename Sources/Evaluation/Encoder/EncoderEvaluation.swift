@@ -52,7 +52,7 @@ public enum EncoderEvaluation {
   }
 
   /// The sequence cut to `limit` tokens, its last one ([SEP]) kept.
-  static func truncate(_ tokens: [Int], to limit: Int) -> [Int] {
+  package static func truncate(_ tokens: [Int], to limit: Int) -> [Int] {
     guard tokens.count > limit, let last = tokens.last, limit > 0 else { return tokens }
     return Array(tokens[..<(limit - 1)]) + [last]
   }

@@ -146,7 +146,7 @@ public struct EncoderText: Sendable {
   }
 
   /// The sentences of a text: its lines, or, where empty lines part paragraphs, each paragraph cut behind `.`, `!` or `?`.
-  static func sentences(of bytes: [UInt8]) -> [[UInt8]] {
+  package static func sentences(of bytes: [UInt8]) -> [[UInt8]] {
     let lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false).map(trim)
     let content = lines.drop { $0.isEmpty }.reversed().drop { $0.isEmpty }
     guard content.contains(where: { $0.isEmpty }) else { return lines.filter { !$0.isEmpty }.map(Array.init) }

@@ -33,6 +33,8 @@ public struct EvaluationChunks: Sendable, Equatable {
   public var addsBeginningOfText: Bool
   /// Whether documents were cut one by one.
   public var isDocuments: Bool
+  /// Whether a limit took chunks from all over the text, not its first ones.
+  public var isSpread: Bool
   /// The text's name.
   public var textName: String
   /// Its SHA-256.
@@ -45,13 +47,14 @@ public struct EvaluationChunks: Sendable, Equatable {
   /// Chunks made elsewhere, under the policy that the other parameters tell.
   public init(
     chunks: [Chunk], context: Int, fromStart: Bool, addsBeginningOfText: Bool, isDocuments: Bool = false,
-    textName: String, textHash: String, textTokens: Int, notes: [String] = []
+    isSpread: Bool = false, textName: String, textHash: String, textTokens: Int, notes: [String] = []
   ) {
     self.chunks = chunks
     self.context = context
     self.fromStart = fromStart
     self.addsBeginningOfText = addsBeginningOfText
     self.isDocuments = isDocuments
+    self.isSpread = isSpread
     self.textName = textName
     self.textHash = textHash
     self.textTokens = textTokens
@@ -77,12 +80,14 @@ extension EvaluationText {
   ///   - modelContext: the longest sequence of the model.
   ///   - context: tokens in a chunk; nil for the smaller of ``defaultContext`` and the model's.
   ///   - limit: the number of tokens after which no chunk is begun; nil for the whole text.
+  ///   - spread: whether a limit takes chunks from all over the text instead of its first ones. They say more about the whole
+  ///     text: of a long one, neighbouring chunks are alike, and its beginning is not.
   ///   - fromStart: whether all predictions are scored; nil for the default: documents from their start, running text
   ///     the second half of each chunk.
   /// - Throws: ``EvaluationError`` when the text is too short, or the context is longer than the model's.
   public func chunks(
     tokenizer: any Tokenizer, modelContext: Int, context: Int? = nil, limit: Int? = nil,
-    fromStart: Bool? = nil
+    spread: Bool = false, fromStart: Bool? = nil
   ) throws -> EvaluationChunks {
     let length = context ?? min(EvaluationText.defaultContext, modelContext)
     guard length <= modelContext else {
@@ -95,11 +100,17 @@ extension EvaluationText {
     let bos = tokenizer.addsBeginningOfText ? tokenizer.beginningOfText : nil
     var result = EvaluationChunks(
       chunks: [], context: length, fromStart: fromStart ?? isDocuments, addsBeginningOfText: bos != nil,
-      isDocuments: isDocuments, textName: name, textHash: sha256, textTokens: 0, notes: [])
+      isDocuments: isDocuments, isSpread: spread, textName: name, textHash: sha256, textTokens: 0, notes: [])
+    let first = spread ? nil : limit
     if isDocuments {
-      cutDocuments(tokenizer, bos: bos, limit: limit, into: &result)
+      cutDocuments(tokenizer, bos: bos, limit: first, into: &result)
     } else {
-      try cutText(tokenizer, bos: bos, limit: limit, isFixed: context != nil, into: &result)
+      try cutText(tokenizer, bos: bos, limit: first, isFixed: context != nil, into: &result)
+    }
+    if spread, let limit {
+      result.chunks = EvenSpread.places(of: result.chunks.map(\.tokens.count), limit: limit).map {
+        result.chunks[$0]
+      }
     }
     guard result.scoredCount > 0 else {
       throw EvaluationError(.tooShort, name, "no document has two tokens or more; give a longer text")

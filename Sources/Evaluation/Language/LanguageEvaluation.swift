@@ -13,8 +13,8 @@ public struct EvaluationProgress: Sendable, Equatable {
 
 /// Perplexity of a language model, and its divergence from a baseline, in one pass over a text.
 ///
-/// Both models run side by side, one chunk at a time: no file of stored logits, no top-k approximation. Memory is bounded by
-/// ``logitsLimit``, whatever the vocabulary.
+/// Both models run side by side, one chunk at a time; or the baseline's logits come from a ``ReferenceCache``, so that it runs once
+/// for many models. Memory is bounded by ``logitsLimit`` (and ``ReferenceCache/memoryLimit``), whatever the vocabulary.
 public enum LanguageEvaluation {
   /// The most logits of one model that are held at a time: 8 M (32 MB), or one row.
   package static let logitsLimit = 8 << 20
@@ -32,28 +32,96 @@ public enum LanguageEvaluation {
     try run(model, baseline: baseline, chunks: chunks, logitsLimit: logitsLimit, progress: progress)
   }
 
+  /// Evaluates `model` against logits that were kept.
+  ///
+  /// - Throws: ``EvaluationError`` when they belong to other chunks.
+  public static func run(
+    _ model: any LanguageModel, reference: ReferenceCache, chunks: EvaluationChunks,
+    progress: (EvaluationProgress) throws -> Void = { _ in }
+  ) throws -> LanguageMetrics {
+    try check(model, nil, chunks)
+    let key = ReferenceKey(
+      modelName: "", files: [], vocabulary: model.vocabularySize, chunks: chunks)
+    if let difference = key.difference(from: reference.key, ignoringModel: true) {
+      throw EvaluationError(.mismatch, reference.key.textName, "the reference does not fit: \(difference)")
+    }
+    return try run(
+      model, Source.cache(reference), chunks: chunks, logitsLimit: logitsLimit, progress: progress)
+  }
+
+  /// Evaluates `model` alone, and keeps its logits for those that will be compared with it.
+  ///
+  /// - Parameters:
+  ///   - key: what the logits belong to; of these chunks.
+  ///   - shape: the tokens to keep of each row; nil for all, or as many as fit ``ReferenceCache/memoryLimit``.
+  public static func record(
+    _ model: any LanguageModel, key: ReferenceKey, shape: ReferenceShape? = nil, chunks: EvaluationChunks,
+    progress: (EvaluationProgress) throws -> Void = { _ in }
+  ) throws -> (metrics: LanguageMetrics, cache: ReferenceCache) {
+    try check(model, nil, chunks)
+    precondition(
+      key.rows == chunks.scoredCount && key.vocabulary == model.vocabularySize, "another key's chunks")
+    let recorder = ReferenceRecorder(key: key, limit: ReferenceCache.memoryLimit, shape: shape)
+    let metrics = try run(
+      model, Source.nothing(recorder), chunks: chunks, logitsLimit: logitsLimit, progress: progress)
+    return (metrics, recorder.cache)
+  }
+
   /// ``run(_:baseline:chunks:progress:)`` with a chosen bound on memory, for tests.
   package static func run(
     _ model: any LanguageModel, baseline: (any LanguageModel)?, chunks: EvaluationChunks, logitsLimit: Int,
     progress: (EvaluationProgress) throws -> Void = { _ in }
   ) throws -> LanguageMetrics {
     try check(model, baseline, chunks)
-    let capacity = chunks.chunks.reduce(1) { max($0, $1.tokens.count) }
-    let candidate = ChunkRunner(model: model, capacity: capacity)
-    let reference = baseline.map { ChunkRunner(model: $0, capacity: capacity) }
+    let capacity = LanguageEvaluation.capacity(chunks)
+    let source = baseline.map { Source.model(ChunkRunner(model: $0, capacity: capacity)) } ?? .nothing(nil)
+    return try run(model, source, chunks: chunks, logitsLimit: logitsLimit, progress: progress)
+  }
+
+  private static func capacity(_ chunks: EvaluationChunks) -> Int {
+    chunks.chunks.reduce(1) { max($0, $1.tokens.count) }
+  }
+
+  /// Where the baseline's logits come from.
+  private enum Source {
+    /// There is none; the model's own may be kept.
+    case nothing(ReferenceRecorder?)
+    /// The model itself, side by side.
+    case model(ChunkRunner)
+    /// Logits that were kept.
+    case cache(ReferenceCache)
+
+    var isNothing: Bool { if case .nothing = self { true } else { false } }
+  }
+
+  private static func run(
+    _ model: any LanguageModel, _ source: Source, chunks: EvaluationChunks, logitsLimit: Int,
+    progress: (EvaluationProgress) throws -> Void
+  ) throws -> LanguageMetrics {
+    let candidate = ChunkRunner(model: model, capacity: capacity(chunks))
     let rows = max(1, logitsLimit / max(1, model.vocabularySize))
     var sums: [ChunkSums] = []
     var divergences: [Double] = []
+    var firstRow = 0
+    var boundSum = 0.0
     for (index, chunk) in chunks.chunks.enumerated() {
-      let scores = try score(chunk, index: index, candidate, reference, rows: rows, place: chunks.textName)
-      sums.append(ChunkSums(scores, hasBaseline: reference != nil))
-      if reference != nil { divergences += scores.map(\.divergence) }
+      let scores = try score(
+        chunk, index: index, candidate, source, firstRow: firstRow, rows: rows, place: chunks.textName)
+      firstRow += chunk.scoredCount
+      boundSum += scores.reduce(0) { $0 + $1.bound }
+      sums.append(ChunkSums(scores, hasBaseline: !source.isNothing))
+      if !source.isNothing { divergences += scores.map(\.divergence) }
       let total = sums.reduce((loss: 0.0, tokens: 0)) { ($0.loss + $1.loss, $0.tokens + $1.tokens) }
       try progress(
         EvaluationProgress(
           done: index + 1, total: chunks.chunks.count, loss: total.loss / Double(max(1, total.tokens))))
     }
-    return LanguageMetrics(context: chunks.context, chunks: sums, divergences: divergences)
+    var metrics = LanguageMetrics(context: chunks.context, chunks: sums, divergences: divergences)
+    if case .cache(let cache) = source, let tail = cache.tailMass {
+      metrics.divergence?.approximation = Divergence.Approximation(
+        tailMass: tail, lowerBound: boundSum / Double(firstRow))
+    }
+    return metrics
   }
 
   private static func check(
@@ -80,12 +148,11 @@ public enum LanguageEvaluation {
 
   /// The scores of one chunk's predictions, at most `rows` positions' logits being held at a time.
   private static func score(
-    _ chunk: EvaluationChunks.Chunk, index: Int, _ candidate: ChunkRunner, _ reference: ChunkRunner?,
-    rows: Int,
-    place: String
+    _ chunk: EvaluationChunks.Chunk, index: Int, _ candidate: ChunkRunner, _ source: Source,
+    firstRow: Int, rows: Int, place: String
   ) throws -> [TokenScore] {
     candidate.begin(chunk)
-    reference?.begin(chunk)
+    if case .model(let reference) = source { reference.begin(chunk) }
     var scores: [TokenScore] = []
     scores.reserveCapacity(chunk.scoredCount)
     var position = chunk.first
@@ -93,8 +160,14 @@ public enum LanguageEvaluation {
     while position < chunk.tokens.count - 1 {
       let range = position..<min(position + rows, chunk.tokens.count - 1)
       let logits = candidate.logits(chunk.tokens[range])
-      let baseline = reference?.logits(chunk.tokens[range])
       let truth = Array(chunk.tokens[range.lowerBound + 1...range.upperBound])
+      var baseline: BaselineRows?
+      switch source {
+      case .nothing(let recorder): recorder?.add(logits, truth: truth)
+      case .model(let reference): baseline = .logits(reference.logits(chunk.tokens[range]))
+      case .cache(let cache):
+        baseline = cache.rows(firstRow + range.lowerBound - chunk.first, count: range.count)
+      }
       switch TokenScore.scores(logits, baseline: baseline, truth: truth) {
       case .success(let part): scores += part
       case .failure(let bad):
@@ -132,6 +205,23 @@ private struct ChunkRunner {
   }
 }
 
+/// The baseline's logits of some positions.
+private enum BaselineRows {
+  case logits(Matrix)
+  /// Rows of all that were kept, from one of them on.
+  case kept([Float], first: Int)
+  case likeliest(ArraySlice<ReferenceRow>)
+}
+
+extension ReferenceCache {
+  fileprivate func rows(_ first: Int, count: Int) -> BaselineRows {
+    switch storage {
+    case .whole(let values, _): .kept(values, first: first)
+    case .likeliest(let rows): .likeliest(rows[first..<first + count])
+    }
+  }
+}
+
 /// The row of logits that has a NaN or an infinity.
 private struct NonFiniteRow: Error {
   var row: Int
@@ -141,19 +231,29 @@ private struct NonFiniteRow: Error {
 extension TokenScore {
   /// One score for each row, computed on all threads; the sums are taken in order afterwards.
   fileprivate static func scores(
-    _ logits: Matrix, baseline: Matrix?, truth: [Int]
+    _ logits: Matrix, baseline: BaselineRows?, truth: [Int]
   ) -> Result<[TokenScore], NonFiniteRow> {
     precondition(logits.rows == truth.count, "one row of logits for each position")
     let results = Locked([Result<TokenScore, NonFiniteRow>?](repeating: nil, count: truth.count))
     Parallel.forEach(truth.count) { row in
       let result = logits.withRow(row) { model -> Result<TokenScore, NonFiniteRow> in
         guard let model = LogitRow(model) else { return .failure(NonFiniteRow(row: row, isBaseline: false)) }
-        guard let baseline else { return .success(model.score(of: truth[row])) }
-        return baseline.withRow(row) { reference in
-          guard let reference = LogitRow(reference) else {
+        func compare(_ values: UnsafeBufferPointer<Float>) -> Result<TokenScore, NonFiniteRow> {
+          guard let reference = LogitRow(values) else {
             return .failure(NonFiniteRow(row: row, isBaseline: true))
           }
           return .success(model.score(of: truth[row], baseline: reference))
+        }
+        switch baseline {
+        case nil: return .success(model.score(of: truth[row]))
+        case .logits(let matrix): return matrix.withRow(row, compare)
+        case .kept(let values, let first):
+          let columns = logits.columns
+          return values.withUnsafeBufferPointer {
+            compare(UnsafeBufferPointer(rebasing: $0[(first + row) * columns..<(first + row + 1) * columns]))
+          }
+        case .likeliest(let rows):
+          return .success(model.score(of: truth[row], reference: rows[rows.startIndex + row]))
         }
       }
       results.withLock { $0[row] = result }
@@ -168,7 +268,7 @@ extension TokenScore {
 
 extension Matrix {
   /// The values of one row as a buffer, valid inside `body`.
-  fileprivate func withRow<Result>(_ row: Int, _ body: (UnsafeBufferPointer<Float>) -> Result) -> Result {
+  func withRow<Result>(_ row: Int, _ body: (UnsafeBufferPointer<Float>) -> Result) -> Result {
     elements.withUnsafeBufferPointer {
       body(UnsafeBufferPointer(rebasing: $0[row * columns..<(row + 1) * columns]))
     }

@@ -55,6 +55,22 @@ public struct Divergence: Sendable, Equatable {
   public var deltaProbability: Estimate
   /// ln(PPL / baseline PPL). Paired: the errors that both share cancel.
   public var logRatio: Estimate
+  /// How KL divergences were estimated; nil when they are of whole distributions.
+  public var approximation: Approximation?
+
+  /// An estimate from the likeliest tokens of the baseline and a sample of the others.
+  public struct Approximation: Sendable, Equatable {
+    /// The mean probability of the others together.
+    public var tailMass: Double
+    /// What the mean KL divergence would be if the others counted as one: it cannot be below that.
+    public var lowerBound: Double
+
+    /// An approximation of these parts.
+    public init(tailMass: Double, lowerBound: Double) {
+      self.tailMass = tailMass
+      self.lowerBound = lowerBound
+    }
+  }
 
   /// PPL / baseline PPL − 1, from ``logRatio`` by the delta method.
   public var perplexityChange: Estimate {
@@ -65,7 +81,8 @@ public struct Divergence: Sendable, Equatable {
   /// A comparison of these parts.
   public init(
     baselinePerplexity: Estimate, mean: Estimate, median: Double, percentile99: Double, percentile999: Double,
-    maximum: Double, sameTop: Estimate, deltaProbability: Estimate, logRatio: Estimate
+    maximum: Double, sameTop: Estimate, deltaProbability: Estimate, logRatio: Estimate,
+    approximation: Approximation? = nil
   ) {
     self.baselinePerplexity = baselinePerplexity
     self.mean = mean
@@ -76,6 +93,7 @@ public struct Divergence: Sendable, Equatable {
     self.sameTop = sameTop
     self.deltaProbability = deltaProbability
     self.logRatio = logRatio
+    self.approximation = approximation
   }
 }
 

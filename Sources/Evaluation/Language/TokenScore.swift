@@ -14,6 +14,8 @@ struct TokenScore {
   var baselineLoss = 0.0
   /// KL(baseline ‖ model) in nats, never below zero.
   var divergence = 0.0
+  /// A value that the divergence is not below, as far as it is an estimate; else unused.
+  var bound = 0.0
   /// Whether both find the same token most likely.
   var isSameTop = false
 
@@ -29,7 +31,7 @@ struct LogitRow {
   private let base: UnsafePointer<Float>
   private let count: Int
   private let logSum: Double
-  private let top: Int
+  let top: Int
 
   /// Normalises a row; nil when it is empty or one of its logits is NaN or infinite.
   init?(_ logits: UnsafeBufferPointer<Float>) {
@@ -41,7 +43,7 @@ struct LogitRow {
   }
 
   /// −ln p(`token`).
-  private func loss(of token: Int) -> Double { logSum - Double(base[token]) }
+  func loss(of token: Int) -> Double { logSum - Double(base[token]) }
 
   /// The score of this row alone.
   func score(of token: Int) -> TokenScore { TokenScore(loss: loss(of: token)) }
@@ -53,5 +55,10 @@ struct LogitRow {
     return TokenScore(
       loss: loss(of: token), baselineLoss: baseline.loss(of: token), divergence: max(0, divergence),
       isSameTop: top == baseline.top)
+  }
+
+  /// The probability of all tokens but those of the ascending `places`.
+  func tail(without places: [Int]) -> Double {
+    ReferenceRow.tail(UnsafeBufferPointer(start: base, count: count), logSum: logSum, without: places)
   }
 }

@@ -21,6 +21,13 @@ public struct Bootstrap: Sendable {
   /// - Returns: nil for fewer than two blocks, or when fewer than two samples had a value.
   public func standardError(blockCount: Int, _ statistic: @Sendable ([Int]) -> Double?) -> Double? {
     guard blockCount > 1, resamples > 1 else { return nil }
+    var moments = RunningMoments()
+    for value in samples(blockCount: blockCount, statistic) { if let value { moments.add(value) } }
+    return moments.variance.map { $0.squareRoot() }
+  }
+
+  /// `statistic` of each sample, in order.
+  func samples(blockCount: Int, _ statistic: @Sendable ([Int]) -> Double?) -> [Double?] {
     let values = Locked([Double?](repeating: nil, count: resamples))
     let seed = seed
     Parallel.forEach(resamples) { sample in
@@ -30,8 +37,6 @@ public struct Bootstrap: Sendable {
       let value = statistic(indices)
       values.withLock { $0[sample] = value }
     }
-    var moments = RunningMoments()
-    for value in values.withLock({ $0 }) { if let value { moments.add(value) } }
-    return moments.variance.map { $0.squareRoot() }
+    return values.withLock { $0 }
   }
 }

@@ -40,6 +40,7 @@ private final class ArtifactWriter {
     let contents: ByteRegion
     let padding: Int
     let endsPart: Bool
+    let isCodes: Bool
     var count: Int { contents.count + padding }
   }
 
@@ -68,14 +69,14 @@ private final class ArtifactWriter {
   }
 
   func writeFrames() throws {
-    try add(layout.prefix, padding: 0, part: 0)
+    try add(layout.prefix, padding: 0, part: 0, stream: .plain)
     for (place, placement) in layout.tensors.enumerated() {
       let tensor = placement.tensor
       let bytes = try tensor.bytes.load()
       guard bytes.count == tensor.bytes.count else {
         throw failure("tensor '\(tensor.name)' gave \(bytes.count) bytes instead of \(tensor.bytes.count)")
       }
-      try add(bytes, padding: placement.paddingAfter, part: place + 1)
+      try add(bytes, padding: placement.paddingAfter, part: place + 1, stream: tensor.stream)
     }
     try writeBatch()
     guard decodedBytes == layout.size else {
@@ -88,13 +89,21 @@ private final class ArtifactWriter {
   }
 
   /// Queues a part's frames: padding counts towards the size of the last, so that it may exceed the limit by it.
-  private func add(_ bytes: ByteRegion, padding: Int, part: Int) throws {
+  private func add(_ bytes: ByteRegion, padding: Int, part: Int, stream: TensorStream) throws {
     var place = 0
+    var cuts: ArraySlice<Int> = []
+    var isCodes = false
+    if case .codes(let make) = stream {
+      isCodes = true
+      cuts = bytes.withBytes { make($0) }.sorted()[...]
+    }
     repeat {
-      let end = min(place + ArtifactFile.frameSize, bytes.count)
+      while let cut = cuts.first, cut <= place { cuts.removeFirst() }
+      let end = min(place + ArtifactFile.frameSize, bytes.count, cuts.first ?? Int.max)
       let isLast = end == bytes.count
       let piece = Piece(
-        part: part, contents: bytes.slice(place..<end), padding: isLast ? padding : 0, endsPart: isLast)
+        part: part, contents: bytes.slice(place..<end), padding: isLast ? padding : 0, endsPart: isLast,
+        isCodes: isCodes)
       batch.append(piece)
       batchBytes += piece.count
       place = end
@@ -120,7 +129,9 @@ private final class ArtifactWriter {
         let piece = pieces[task - 2]
         guard piece.count > 0 else { return }
         do {
-          let frame = try Self.withContents(of: piece) { try compressor.frame(of: $0) }
+          let frame = try Self.withContents(of: piece) {
+            try piece.isCodes ? compressor.frame(ofCodes: $0) : compressor.frame(of: $0)
+          }
           frames.withLock { $0[task - 2] = frame }
         } catch let error as Zstd.Failure {
           throw ModelFileError(.system, path: path, "zstd cannot compress: \(error)")

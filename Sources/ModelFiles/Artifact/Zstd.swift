@@ -75,24 +75,45 @@ enum Zstd {
 final class ZstdCompressor: Sendable {
   private let level: Int
   private let idle = Locked<[Context]>([])
+  private let idleForCodes = Locked<[Context]>([])
+  /// From this level on, time is no object.
+  private static let slow = 10
 
   /// A compressor of `level`, 1 to 22.
   init(level: Int) { self.level = level }
 
   /// One frame that holds `source`, with its size and checksum. The same bytes give the same frame.
   func frame(of source: UnsafeRawBufferPointer) throws -> [UInt8] {
-    let context = try idle.withLock { $0.popLast() } ?? Context(level: level)
+    let context = try idle.withLock { $0.popLast() } ?? Context([(ZSTD_c_compressionLevel, level)])
     defer { idle.withLock { $0.append(context) } }
     return try context.frame(of: source)
   }
 
+  /// The same for codes of which only the frequencies matter: nearly no matches are looked for, since short ones that arise
+  /// by chance cost more than they save. At slow levels the smaller of both frames.
+  func frame(ofCodes source: UnsafeRawBufferPointer) throws -> [UInt8] {
+    let context = try idleForCodes.withLock { $0.popLast() } ?? Context(ZstdCompressor.literals)
+    defer { idleForCodes.withLock { $0.append(context) } }
+    let plain = try context.frame(of: source)
+    guard level >= ZstdCompressor.slow else { return plain }
+    let searched = try frame(of: source)
+    return searched.count < plain.count ? searched : plain
+  }
+
+  private static let literals = [
+    (ZSTD_c_strategy, 1), (ZSTD_c_minMatch, 7), (ZSTD_c_hashLog, 6), (ZSTD_c_targetLength, 0),
+    (ZSTD_c_windowLog, 20),
+  ]
+
   private final class Context: @unchecked Sendable {  // one thread at a time has it
     private let handle: OpaquePointer
 
-    init(level: Int) throws {
+    init(_ parameters: [(ZSTD_cParameter, Int)]) throws {
       guard let handle = ZSTD_createCCtx() else { throw Zstd.Failure(description: "out of memory") }
       self.handle = handle
-      _ = try Zstd.checked(ZSTD_CCtx_setParameter(handle, ZSTD_c_compressionLevel, Int32(level)))
+      for (name, value) in parameters {
+        _ = try Zstd.checked(ZSTD_CCtx_setParameter(handle, name, Int32(value)))
+      }
       _ = try Zstd.checked(ZSTD_CCtx_setParameter(handle, ZSTD_c_checksumFlag, 1))
     }
 

@@ -16,14 +16,10 @@ public struct SafetensorsContents: Sendable {
 extension Checkpoint {
   /// The checkpoint as a Hugging Face folder with one safetensors file.
   ///
-  /// - Throws: ``ModelError`` when a tensor is stored in quantized blocks, which safetensors does not have.
-  public func safetensorsContents() throws -> SafetensorsContents {
-    if let tensor = tensors.first(where: \.format.isQuantized) {
-      throw ModelError(
-        .unsupported, source.path,
-        "tensor '\(tensor.name)' is stored as \(tensor.format.rawValue), which safetensors does not have; write GGUF instead"
-      )
-    }
+  /// - Parameter layout: how quantized matrices are stored; nil for what suits their formats.
+  /// - Throws: ``ModelError`` when a tensor does not fit the layout.
+  public func safetensorsContents(layout wanted: PackedLayout? = nil) throws -> SafetensorsContents {
+    let layout = try packedLayout(wanted)
     var files = source.tokenizerFiles.map { ($0.kind.rawValue, $0.contents.array) }
     if let generation = source.generation {
       files.append(("generation_config.json", Array((generation.text(indent: 2) + "\n").utf8)))
@@ -33,9 +29,16 @@ extension Checkpoint {
     }
     var object = configuration.objectValue ?? JSONObject()
     object[BertConfiguration.poolingKey] = nil
+    if let layout { object["quantization_config"] = quantizationConfiguration(layout) }
+    if layout == .gptq {
+      let settings = quantizationConfiguration(.gptq).text(indent: 2) + "\n"
+      files.append(("quantize_config.json", Array(settings.utf8)))
+    }
+    var metadata = ["format": "pt"]
+    if let layout { metadata["quantization_config"] = quantizationConfiguration(layout).text() }
     let text = object.keys.isEmpty ? nil : JSONValue.object(object).text(indent: 2) + "\n"
     return SafetensorsContents(
-      tensors: tensors, metadata: ["format": "pt"], configuration: text,
+      tensors: layout.map { packedTensors($0) } ?? tensors, metadata: metadata, configuration: text,
       files: files.map { (path: $0.0, contents: $0.1) })
   }
 

@@ -3,7 +3,7 @@ import TensorCore
 
 /// Turns a model source into a checkpoint, step by step; each step says what it changed.
 struct CheckpointLoader {
-  let source: ModelSource
+  var source: ModelSource
   var notes: [String]
   var configuration: JSONValue = .object(JSONObject())
   var architecture: (any Architecture)?
@@ -24,6 +24,7 @@ struct CheckpointLoader {
     guard !source.tensors.isEmpty else {
       throw ModelError(.missingTensor, source.path, "there are no tensors in it")
     }
+    source = try source.unpacked()
     try findArchitecture()
     var tensors: [StoredTensor]
     var isTied = false
@@ -77,12 +78,6 @@ struct CheckpointLoader {
       return nil
     }
     configuration = given
-    if let method = given["quantization_config"]?["quant_method"]?.stringValue {
-      throw ModelError(
-        .unsupported, source.path,
-        "config.json says that the weights are quantized already by '\(method)'; start from the original checkpoint"
-      )
-    }
     let names = given["architectures"]?.arrayValue?.compactMap(\.stringValue) ?? []
     let name = given["model_type"]?.stringValue ?? names.first.map(Self.modelType(ofClass:))
     guard let name else { return unknown("") }

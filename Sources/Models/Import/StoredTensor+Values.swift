@@ -21,6 +21,9 @@ extension StoredTensor {
       throw ModelError(
         .unsupported, "", "tensor '\(name)' is stored as \(format.rawValue), which holds no weights")
     }
+    if format.rowHeaderBytes > 0 {
+      return try TensorCoding.decode(region, format: format, rows: rowCount, columns: rowLength).elements
+    }
     return [Float](unsafeUninitializedCapacity: elementCount) { target, count in
       // A lazily made region has no owner but this one.
       withExtendedLifetime(region) { codec.decode(region.buffer, into: target) }

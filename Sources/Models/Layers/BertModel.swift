@@ -41,10 +41,9 @@ package struct BertModel: EncoderModel {
   package static let batchLength = 512
 
   let configuration: BertConfiguration
-  let words, positions, types: WeightMatrix
-  let norm: Norm
+  let embedding: BertEmbedding
   let blocks: [Block]
-  let attention: Attention
+  let runner: BertBlockRunner
 
   package var embeddingLength: Int { configuration.hiddenSize }
   package var contextLength: Int { configuration.contextLength }
@@ -53,21 +52,16 @@ package struct BertModel: EncoderModel {
   package init(_ configuration: BertConfiguration, checkpoint: Checkpoint) throws {
     let tensors = TensorLookup(checkpoint)
     self.configuration = configuration
-    words = try tensors.matrix("embeddings.word_embeddings.weight")
-    positions = try tensors.matrix("embeddings.position_embeddings.weight")
-    types = try tensors.matrix("embeddings.token_type_embeddings.weight")
-    norm = try Norm(tensors, "embeddings.LayerNorm")
+    embedding = try BertEmbedding(tensors)
     blocks = try (0..<configuration.blockCount).map { try Block(tensors, index: $0) }
-    attention = Attention(
-      heads: configuration.headCount, keyValueHeads: configuration.headCount,
-      headLength: configuration.hiddenSize / configuration.headCount, isCausal: false)
+    runner = BertBlockRunner(configuration)
   }
 
   package func embed(_ sequences: [[Int]]) -> Matrix {
     precondition(
       sequences.allSatisfy { !$0.isEmpty && $0.count <= contextLength }, "a sequence is empty or too long")
     precondition(
-      sequences.allSatisfy { $0.allSatisfy { $0 >= 0 && $0 < words.rows } },
+      sequences.allSatisfy { $0.allSatisfy { $0 >= 0 && $0 < embedding.words.rows } },
       "a token outside of the vocabulary")
     var result = Matrix(rows: sequences.count, columns: embeddingLength)
     var start = 0
@@ -104,90 +98,23 @@ extension BertModel {
     }
   }
 
-  /// Activations of one batch.
-  private final class Workspace: Sendable {
-    let hidden, update, queries, keys, values, inner: FloatBuffer
-
-    init(_ configuration: BertConfiguration, tokens: Int) {
-      let size = tokens * configuration.hiddenSize
-      hidden = FloatBuffer(count: size)
-      update = FloatBuffer(count: size)
-      queries = FloatBuffer(count: size)
-      keys = FloatBuffer(count: size)
-      values = FloatBuffer(count: size)
-      inner = FloatBuffer(count: tokens * configuration.intermediateSize)
-    }
-  }
-
   private func run(_ batch: Batch, firstRow: Int, into result: inout Matrix) {
-    let work = Workspace(configuration, tokens: batch.tokens.count)
-    embedTokens(batch, work: work)
+    let tokens = batch.tokens.count
+    let hidden = FloatBuffer(count: tokens * configuration.hiddenSize)
+    let attended = FloatBuffer(count: tokens * configuration.hiddenSize)
+    let inner = FloatBuffer(count: tokens * configuration.intermediateSize)
+    embedding.embed(
+      batch.tokens, positions: batch.positions, configuration: configuration, into: hidden.base)
     for block in blocks {
-      attend(block, batch: batch, work: work)
-      feedForward(block, tokens: batch.tokens.count, work: work)
+      runner.attend(block, hidden: hidden.base, sequences: batch.ranges, into: attended.base)
+      runner.finish(
+        block.attentionOutput, block.attentionNorm, attended.base, tokens: tokens, hidden: hidden.base)
+      runner.feedForward(block, hidden: hidden.base, tokens: tokens, into: inner.base)
+      runner.finish(block.down, block.outputNorm, inner.base, tokens: tokens, hidden: hidden.base)
     }
     for (place, range) in batch.ranges.enumerated() {
-      let vector = pool(range, work.hidden)
+      let vector = pool(range, hidden)
       for column in vector.indices { result[firstRow + place, column] = vector[column] }
-    }
-  }
-
-  /// Word, position and type embeddings (all tokens are of type 0), normalised.
-  private func embedTokens(_ batch: Batch, work: Workspace) {
-    let width = configuration.hiddenSize
-    let type = FloatBuffer(count: width)
-    types.decodeRow(0, into: type.base)
-    Parallel.forEach(batch.tokens.count) { place in
-      let (row, scratch) = (work.hidden.base + place * width, work.update.base + place * width)
-      words.decodeRow(batch.tokens[place], into: row)
-      positions.decodeRow(batch.positions[place], into: scratch)
-      Kernels.add(scratch, to: row, count: width)
-      Kernels.add(type.base, to: row, count: width)
-      norm.apply(row, epsilon: configuration.normEpsilon)
-    }
-  }
-
-  /// hidden = norm(hidden + Wo · attention(Wq x, Wk x, Wv x)), each sequence by itself.
-  private func attend(_ block: Block, batch: Batch, work: Workspace) {
-    let (tokens, width) = (batch.tokens.count, configuration.hiddenSize)
-    block.query.apply(work.hidden, tokens: tokens, into: work.queries)
-    block.key.apply(work.hidden, tokens: tokens, into: work.keys)
-    block.value.apply(work.hidden, tokens: tokens, into: work.values)
-    for range in batch.ranges {
-      let offset = range.lowerBound * width
-      let stride = (head: attention.headLength, token: width)
-      attention.apply(
-        queries: work.queries, offset: range.lowerBound, tokens: range.count, first: 0,
-        keys: .init(base: work.keys, offset: offset, headStride: stride.head, tokenStride: stride.token),
-        values: .init(base: work.values, offset: offset, headStride: stride.head, tokenStride: stride.token),
-        count: range.count, window: nil, into: work.update)
-    }
-    block.attentionOutput.apply(work.update, tokens: tokens, into: work.queries)
-    addAndNormalize(work.queries, block.attentionNorm, tokens: tokens, work: work)
-  }
-
-  /// hidden = norm(hidden + Wdown · gelu(Wup x)).
-  private func feedForward(_ block: Block, tokens: Int, work: Workspace) {
-    block.up.apply(work.hidden, tokens: tokens, into: work.inner)
-    let inner = configuration.intermediateSize
-    Parallel.forEach(tokens) { token in
-      let row = work.inner.base + token * inner
-      switch configuration.activation {
-      case .gelu: Kernels.gelu(row, count: inner)
-      case .geluTanh: Kernels.geluTanh(row, count: inner)
-      case .relu: Kernels.relu(row, count: inner)
-      }
-    }
-    block.down.apply(work.inner, tokens: tokens, into: work.update)
-    addAndNormalize(work.update, block.outputNorm, tokens: tokens, work: work)
-  }
-
-  private func addAndNormalize(_ update: FloatBuffer, _ norm: Norm, tokens: Int, work: Workspace) {
-    let width = configuration.hiddenSize
-    Parallel.forEach(tokens) { token in
-      let row = work.hidden.base + token * width
-      Kernels.add(update.base + token * width, to: row, count: width)
-      norm.apply(row, epsilon: configuration.normEpsilon)
     }
   }
 

@@ -13,7 +13,7 @@ package struct Linear: Sendable {
   /// The number of inputs.
   package var inputs: Int { weight.columns }
   /// The bytes that one use of the layer reads.
-  package var byteCount: Int { weight.bytes.count + (bias?.values.count ?? 0) * 4 }
+  package var byteCount: Int { weight.byteCount + (bias?.values.count ?? 0) * 4 }
 
   /// The layer of the tensors `name`.weight and, if there, `name`.bias.
   package init(_ checkpoint: TensorLookup, _ name: String) throws {
@@ -22,12 +22,13 @@ package struct Linear: Sendable {
   }
 
   /// y[t] = W x[t] + b for each of `tokens` rows.
-  package func apply(_ x: FloatBuffer, tokens: Int, into y: FloatBuffer) {
-    weight.multiply(x.base, tokens: tokens, into: y.base)
+  package func apply(_ x: UnsafePointer<Float>, tokens: Int, into y: UnsafeMutablePointer<Float>) {
+    weight.multiply(x, tokens: tokens, into: y)
     guard let bias else { return }
     let outputs = outputs
+    nonisolated(unsafe) let y = y
     Parallel.forEach(tokens) { token in
-      Kernels.add(bias.values, to: y.base + token * outputs, count: outputs)
+      Kernels.add(bias.values, to: y + token * outputs, count: outputs)
     }
   }
 }
@@ -44,9 +45,12 @@ package struct TensorLookup {
   private let path: String
 
   /// The tensors of `checkpoint`.
-  package init(_ checkpoint: Checkpoint) {
-    tensors = Dictionary(checkpoint.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    path = checkpoint.source.path
+  package init(_ checkpoint: Checkpoint) { self.init(checkpoint.tensors, path: checkpoint.source.path) }
+
+  /// `tensors` of the model at `path`.
+  package init(_ tensors: [StoredTensor], path: String) {
+    self.tensors = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    self.path = path
   }
 
   /// A tensor that has to be there.
@@ -62,7 +66,7 @@ package struct TensorLookup {
     let tensor = try tensor(name)
     let bytes = try tensor.bytes.load()
     guard tensor.shape.count == 2, tensor.format.isWeight,
-      let rowBytes = tensor.format.byteCount(of: tensor.rowLength), rowBytes * tensor.rowCount == bytes.count
+      tensor.format.byteCount(rows: tensor.rowCount, columns: tensor.rowLength) == bytes.count
     else {
       throw ModelError(.wrongShape, path, "tensor '\(name)' (\(tensor.shapeText)) is no matrix of weights")
     }

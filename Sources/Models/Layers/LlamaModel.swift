@@ -44,8 +44,7 @@ package struct LlamaModel: LanguageModel {
   let blocks: [Block]
   let norm: FloatVector
   let output: WeightMatrix
-  let frequencies: [Float]
-  let attention: Attention
+  let runner: LlamaBlockRunner
 
   package var vocabularySize: Int { output.rows }
   package var contextLength: Int { configuration.contextLength }
@@ -58,15 +57,12 @@ package struct LlamaModel: LanguageModel {
     norm = try tensors.vector("model.norm.weight")
     output = checkpoint.isTied ? embedding : try tensors.matrix("lm_head.weight")
     blocks = try configuration.windows.enumerated().map { try Block(tensors, index: $0, window: $1) }
-    frequencies = configuration.rotary.frequencies
-    attention = Attention(
-      heads: configuration.headCount, keyValueHeads: configuration.keyValueHeadCount,
-      headLength: configuration.headLength, isCausal: true)
+    runner = LlamaBlockRunner(configuration)
   }
 
   package var bytesPerToken: Int {
-    let row = embedding.rows > 0 ? embedding.bytes.count / embedding.rows : 0
-    return blocks.reduce(row + output.bytes.count + norm.values.count * 4) { $0 + $1.byteCount }
+    let row = embedding.rows > 0 ? embedding.byteCount / embedding.rows : 0
+    return blocks.reduce(row + output.byteCount + norm.values.count * 4) { $0 + $1.byteCount }
   }
 
   package func makeCache(capacity: Int) -> KVCache {
@@ -86,7 +82,7 @@ package struct LlamaModel: LanguageModel {
       }
     let rows = tokens.count - firstWanted
     guard !tokens.isEmpty else { return Matrix(rows: 0, columns: vocabularySize) }
-    let work = Workspace(configuration, tokens: min(tokens.count, Self.chunkLength))
+    let work = LlamaBlockRunner.Workspace(configuration, tokens: min(tokens.count, Self.chunkLength))
     let elements = [Float](unsafeUninitializedCapacity: rows * vocabularySize) { target, count in
       for start in stride(from: 0, to: tokens.count, by: Self.chunkLength) {
         let chunk = tokens[start..<min(start + Self.chunkLength, tokens.count)]
@@ -101,7 +97,9 @@ package struct LlamaModel: LanguageModel {
   }
 
   /// The logits of some positions of the chunk in `work`.
-  private func project(_ range: Range<Int>, work: Workspace, into target: UnsafeMutablePointer<Float>) {
+  private func project(
+    _ range: Range<Int>, work: LlamaBlockRunner.Workspace, into target: UnsafeMutablePointer<Float>
+  ) {
     let width = configuration.hiddenSize
     Parallel.forEach(range.count) { place in
       Kernels.rmsNorm(
@@ -110,109 +108,27 @@ package struct LlamaModel: LanguageModel {
     }
     output.multiply(work.normed.base, tokens: range.count, into: target)
   }
-
-  /// Activations of one chunk.
-  final class Workspace: Sendable {
-    let hidden, normed, update: FloatBuffer
-    let queries, keys, values, attended: FloatBuffer
-    let gate, up: FloatBuffer
-
-    init(_ configuration: LlamaConfiguration, tokens: Int) {
-      let (width, inner) = (configuration.hiddenSize, configuration.intermediateSize)
-      hidden = FloatBuffer(count: tokens * width)
-      normed = FloatBuffer(count: tokens * width)
-      update = FloatBuffer(count: tokens * width)
-      queries = FloatBuffer(count: tokens * configuration.queryWidth)
-      attended = FloatBuffer(count: tokens * configuration.queryWidth)
-      keys = FloatBuffer(count: tokens * configuration.keyValueWidth)
-      values = FloatBuffer(count: tokens * configuration.keyValueWidth)
-      gate = FloatBuffer(count: tokens * inner)
-      up = FloatBuffer(count: tokens * inner)
-    }
-  }
 }
 
 extension LlamaModel {
   /// Runs a chunk through all blocks; leaves the last block's output in `work.hidden`.
-  private func run(_ tokens: ArraySlice<Int>, cache: KVCache, work: Workspace) {
+  private func run(_ tokens: ArraySlice<Int>, cache: KVCache, work: LlamaBlockRunner.Workspace) {
     let (count, first, width) = (tokens.count, cache.count, configuration.hiddenSize)
-    let rotary = RotaryTable(configuration.rotary, frequencies: frequencies, first: first, tokens: count)
+    let rotary = runner.rotary(first: first, tokens: count)
     Parallel.forEach(count) { place in
       embedding.decodeRow(tokens[tokens.startIndex + place], into: work.hidden.base + place * width)
     }
     for (index, block) in blocks.enumerated() {
-      normalize(work, block.attentionNorm, tokens: count)
-      attend(block, index: index, tokens: count, rotary: rotary, cache: cache, work: work)
-      normalize(work, block.feedForwardNorm, tokens: count)
-      feedForward(block, tokens: count, work: work)
+      runner.normalize(work.hidden.base, block.attentionNorm, tokens: count, into: work.normed.base)
+      runner.attend(block, index: index, tokens: count, rotary: rotary, cache: cache, work: work)
+      runner.finish(
+        block.attentionOutput, work.attended.base, tokens: count, hidden: work.hidden.base,
+        update: work.update)
+      runner.normalize(work.hidden.base, block.feedForwardNorm, tokens: count, into: work.normed.base)
+      runner.feedForward(block, tokens: count, work: work)
+      runner.finish(
+        block.down, work.gate.base, tokens: count, hidden: work.hidden.base, update: work.update)
     }
     cache.count += count
-  }
-
-  private func normalize(_ work: Workspace, _ norm: FloatVector, tokens: Int) {
-    let width = configuration.hiddenSize
-    Parallel.forEach(tokens) { token in
-      Kernels.rmsNorm(
-        work.hidden.base + token * width, weight: norm.values, epsilon: configuration.normEpsilon,
-        into: work.normed.base + token * width, count: width)
-    }
-  }
-
-  /// hidden += Wo · attention(Wq x, Wk x, Wv x), where x is the normed input.
-  private func attend(
-    _ block: Block, index: Int, tokens: Int, rotary: RotaryTable, cache: KVCache, work: Workspace
-  ) {
-    block.query.apply(work.normed, tokens: tokens, into: work.queries)
-    block.key.apply(work.normed, tokens: tokens, into: work.keys)
-    block.value.apply(work.normed, tokens: tokens, into: work.values)
-    let first = cache.count
-    Parallel.forEach(tokens) { token in
-      let query = work.queries.base + token * configuration.queryWidth
-      let key = work.keys.base + token * configuration.keyValueWidth
-      normalizeHeads(query, block.queryNorm, heads: configuration.headCount)
-      normalizeHeads(key, block.keyNorm, heads: configuration.keyValueHeadCount)
-      rotary.rotate(query, token: token, heads: configuration.headCount)
-      rotary.rotate(key, token: token, heads: configuration.keyValueHeadCount)
-      cache.store(key, in: cache.keys, block: index, position: first + token)
-      cache.store(
-        work.values.base + token * configuration.keyValueWidth, in: cache.values, block: index,
-        position: first + token)
-    }
-    attention.apply(
-      queries: work.queries, tokens: tokens, first: first, keys: cache.layout(cache.keys, block: index),
-      values: cache.layout(cache.values, block: index), count: first + tokens, window: block.window,
-      into: work.attended)
-    block.attentionOutput.apply(work.attended, tokens: tokens, into: work.update)
-    addUpdate(work, tokens: tokens)
-  }
-
-  /// Qwen3 normalises each head of queries and keys.
-  private func normalizeHeads(_ x: UnsafeMutablePointer<Float>, _ norm: FloatVector?, heads: Int) {
-    guard let norm else { return }
-    for head in 0..<heads {
-      let row = x + head * configuration.headLength
-      Kernels.rmsNorm(
-        row, weight: norm.values, epsilon: configuration.normEpsilon, into: row,
-        count: configuration.headLength)
-    }
-  }
-
-  /// hidden += Wdown · (silu(Wgate x) · Wup x), where x is the normed input.
-  private func feedForward(_ block: Block, tokens: Int, work: Workspace) {
-    block.gate.apply(work.normed, tokens: tokens, into: work.gate)
-    block.up.apply(work.normed, tokens: tokens, into: work.up)
-    let inner = configuration.intermediateSize
-    Parallel.forEach(tokens) { token in
-      Kernels.siluMultiply(work.gate.base + token * inner, up: work.up.base + token * inner, count: inner)
-    }
-    block.down.apply(work.gate, tokens: tokens, into: work.update)
-    addUpdate(work, tokens: tokens)
-  }
-
-  private func addUpdate(_ work: Workspace, tokens: Int) {
-    let width = configuration.hiddenSize
-    Parallel.forEach(tokens) { token in
-      Kernels.add(work.update.base + token * width, to: work.hidden.base + token * width, count: width)
-    }
   }
 }

@@ -32,4 +32,17 @@ package struct RotaryTable: Sendable {
       Kernels.rotateHalves(x + head * 2 * half, cosine: cosine, sine: sine, half: half)
     }
   }
+
+  /// Turns gradients by turned heads into gradients by the heads as they were, in place.
+  package func rotateBack(_ x: UnsafeMutablePointer<Float>, token: Int, heads: Int) {
+    let (cosine, sine) = (cosines.base + token * half, sines.base + token * half)
+    for head in 0..<heads {
+      let (first, second) = (x + head * 2 * half, x + head * 2 * half + half)
+      for place in 0..<half {
+        let (a, b) = (first[place], second[place])
+        first[place] = a * cosine[place] + b * sine[place]
+        second[place] = b * cosine[place] - a * sine[place]
+      }
+    }
+  }
 }

@@ -28,7 +28,8 @@ public struct BaselinePass: Pass {
     return PassPlan(entries: entries)
   }
 
-  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult {
+  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult
+  {
     PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
   }
 

@@ -12,16 +12,20 @@ public struct CalibrationSet: Sendable {
   public var sha256: String
   /// Remarks for the report: tokens that were left over, overlap with the evaluation text …
   public var notes: [String]
+  /// What reports say about the text; nil for sequences that come from none.
+  public var summary: CalibrationSummary?
 
   /// Sequences made elsewhere.
   public init(
-    sequences: [[Int]], heldOut: [[Int]] = [], name: String = "", sha256: String = "", notes: [String] = []
+    sequences: [[Int]], heldOut: [[Int]] = [], name: String = "", sha256: String = "", notes: [String] = [],
+    summary: CalibrationSummary? = nil
   ) {
     self.sequences = sequences
     self.heldOut = heldOut
     self.name = name
     self.sha256 = sha256
     self.notes = notes
+    self.summary = summary
   }
 
   /// The number of tokens that observations are made of.

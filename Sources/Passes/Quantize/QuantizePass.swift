@@ -14,6 +14,8 @@ public struct QuantizePass: Pass {
   public enum Target: Sendable, Equatable {
     case int8, int4
     case format(TensorFormat)
+    /// Each group of layers gets the block format that keeps the model best at a size.
+    case mixed(SizeGoal)
 
     /// The name in recipes.
     public var name: String {
@@ -21,13 +23,24 @@ public struct QuantizePass: Pass {
       case .int8: "int8"
       case .int4: "int4"
       case .format(let format): format.rawValue
+      case .mixed: "mixed"
       }
     }
 
     /// The formats that a recipe can name.
     static let formats: [TensorFormat] = [
-      .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .iq4_nl, .q4_1, .q4_0, .f16, .bf16, .f32,
+      .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .iq4_nl, .q4_1, .q4_0,
+      .int4_g128, .int4_g64, .int4_g32, .int8_channel, .f16, .bf16, .f32,
     ]
+
+    /// The target that safetensors has for a width.
+    public var inSafetensors: Target {
+      switch self {
+      case .int8: .format(.int8_channel)
+      case .int4: .format(.int4_g128)
+      case .format, .mixed: self
+      }
+    }
 
     /// The target of a recipe's word, or nil.
     public init?(name: String) {
@@ -41,42 +54,71 @@ public struct QuantizePass: Pass {
     }
   }
 
+  /// How codes are chosen.
+  public enum Method: String, Sendable, CaseIterable {
+    /// Each weight to the nearest, scales by the weights alone.
+    case rtn
+    /// Each weight to the nearest, scales weighed by the inputs' mean squares.
+    case imatrix
+    /// Errors of a weight are made up for by the weights that are rounded after it.
+    case gptq
+    /// Columns are scaled up before rounding where inputs are large.
+    case awq
+  }
+
   /// The matrices' target.
   public var target: Target
+  /// How codes are chosen; nil for `gptq` where the model can be calibrated, else `rtn`.
+  public var method: Method?
   /// The format of token embedding and output; nil for the target's usual one.
   public var embeddings: TensorFormat?
   /// Whether tensors that are quantized already may be quantized again.
   public var allowRequantize: Bool
 
   /// A pass to `target`.
-  public init(_ target: Target, embeddings: TensorFormat? = nil, allowRequantize: Bool = false) {
+  public init(
+    _ target: Target, method: Method? = nil, embeddings: TensorFormat? = nil, allowRequantize: Bool = false
+  ) {
     self.target = target
+    self.method = method
     self.embeddings = embeddings
     self.allowRequantize = allowRequantize
   }
 
   public init(options: inout RecipeMapping) throws(RecipeError) {
-    let known = ["int8", "int4"] + Target.formats.map(\.rawValue)
+    let known = ["int8", "int4", "mixed"] + Target.formats.map(\.rawValue)
     let name = try options.string("format") ?? "int4"
-    guard let target = Target(name: name) else {
+    guard let target = name == "mixed" ? .mixed(try SizeGoal(&options)) : Target(name: name) else {
       throw options.failure("unknown format '\(name)'; known are \(known.joined(separator: ", "))")
+    }
+    var method: Method?
+    if let name = try options.string("method") {
+      guard let known = Method(rawValue: name) else {
+        throw options.failure(
+          "unknown method '\(name)'; known are \(Method.allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      method = known
     }
     var embeddings: TensorFormat?
     if let name = try options.string("embeddings") {
       guard case .format(let format)? = Target(name: name) else {
         throw options.failure(
-          "unknown format '\(name)' for embeddings; known are \(known.dropFirst(2).joined(separator: ", "))")
+          "unknown format '\(name)' for embeddings; known are \(known.dropFirst(3).joined(separator: ", "))")
       }
       embeddings = format
     }
     self.init(
-      target, embeddings: embeddings, allowRequantize: try options.boolean("allow-requantize") ?? false)
-    try options.finish(known: ["format", "embeddings", "allow-requantize"])
+      target, method: method, embeddings: embeddings,
+      allowRequantize: try options.boolean("allow-requantize") ?? false)
+    try options.finish(
+      known: ["format", "method", "embeddings", "allow-requantize", "target-size", "target-bpw"])
   }
 
   public var options: JSONValue {
     var object = JSONObject([("format", .string(target.name)), ("allow-requantize", .bool(allowRequantize))])
+    if let method { object["method"] = .string(method.rawValue) }
     if let embeddings { object["embeddings"] = .string(embeddings.rawValue) }
+    if case .mixed(let goal) = target, let option = goal.option { object[option.key] = option.value }
     return .object(object)
   }
 
@@ -102,8 +144,34 @@ public struct QuantizePass: Pass {
     return PassPlan(entries: entries, notes: summary(of: entries))
   }
 
-  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult {
-    PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
+  public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult
+  {
+    if case .mixed(let goal) = target {
+      guard let calibration = context.calibration else {
+        throw PassError(
+          "formats are chosen by measuring the model, which cannot be run; use --int4 or --int8")
+      }
+      return try MixedQuantization(
+        plan: plan, checkpoint: checkpoint, calibration: calibration, context: context
+      ).quantized(goal)
+    }
+    let method = method ?? .gptq
+    if method != .rtn,
+      let result = try CalibratedQuantization(plan: plan, method: method, context: context).apply(
+        to: checkpoint)
+    {
+      return result
+    }
+    return PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
+  }
+
+  public var needs: ObservationNeed {
+    if case .mixed = target { return .gram }
+    return switch method ?? .gptq {
+    case .rtn: .nothing
+    case .imatrix, .awq: .columnNorms
+    case .gptq: .gram
+    }
   }
 
   /// The format that a tensor gets, and why it is not the one asked for.
@@ -122,12 +190,15 @@ public struct QuantizePass: Pass {
       return switch target {
       case .int8: .q8_0
       case .int4: .q6_k
+      // Loaders of these formats quantize linear layers only.
+      case .format(.int4_g128), .format(.int4_g64), .format(.int4_g32), .format(.int8_channel): nil
       case .format(let format): format
+      case .mixed: .q6_k
       }
     case _ where role.isLinear:
       return switch target {
       case .int8: .q8_0
-      case .int4: .q4_k
+      case .int4, .mixed: .q4_k
       case .format(let format): format
       }
     default: return nil

@@ -52,6 +52,15 @@ public struct RecipeMapping {
     return value
   }
 
+  /// The number at `key`, or nil.
+  public mutating func number(_ key: String, in range: ClosedRange<Double>) throws(RecipeError) -> Double? {
+    guard let node = take(key) else { return nil }
+    guard let value = node.float, range.contains(value) else {
+      throw wrong(key, node, "a number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return value
+  }
+
   /// The boolean at `key`, or nil.
   public mutating func boolean(_ key: String) throws(RecipeError) -> Bool? {
     guard let node = take(key) else { return nil }

@@ -39,7 +39,7 @@ extension Divergence {
       ("baselinePerplexity", baselinePerplexity.json), ("mean", mean.json), ("median", .rounded(median)),
       ("percentile99", .rounded(percentile99)), ("percentile999", .rounded(percentile999)),
       ("maximum", .rounded(maximum)), ("sameTop", sameTop.json), ("deltaProbability", deltaProbability.json),
-      ("logRatio", logRatio.json),
+      ("logRatio", logRatio.json), ("approximation", approximation?.json ?? .null),
     ])
   }
 
@@ -49,7 +49,18 @@ extension Divergence {
       median: try fields.double("median"), percentile99: try fields.double("percentile99"),
       percentile999: try fields.double("percentile999"), maximum: try fields.double("maximum"),
       sameTop: try fields.estimate("sameTop"), deltaProbability: try fields.estimate("deltaProbability"),
-      logRatio: try fields.estimate("logRatio"))
+      logRatio: try fields.estimate("logRatio"),
+      approximation: try fields.added("approximation") { try Approximation(fields.fields($0)) })
+  }
+}
+
+extension Divergence.Approximation {
+  var json: JSONValue {
+    .fields([("tailMass", .rounded(tailMass)), ("lowerBound", .rounded(lowerBound))])
+  }
+
+  init(_ fields: ReportFields) throws {
+    self.init(tailMass: try fields.double("tailMass"), lowerBound: try fields.double("lowerBound"))
   }
 }
 

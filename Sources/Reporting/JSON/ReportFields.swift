@@ -44,7 +44,16 @@ struct ReportFields {
     try value(key) == .null ? nil : try read(key)
   }
 
+  /// A member that may be missing, too: one that the first documents of this version did not have.
+  func added<Value>(_ key: String, _ read: (String) throws -> Value) throws -> Value? {
+    object[key] == nil ? nil : try optional(key, read)
+  }
+
   func string(_ key: String) throws -> String { try expect(value(key).stringValue, key, "a string") }
+  /// A string that reports of earlier versions lack.
+  func string(_ key: String, default fallback: String) throws -> String {
+    object[key] == nil ? fallback : try string(key)
+  }
   func int(_ key: String) throws -> Int { try expect(value(key).intValue, key, "a whole number") }
   func double(_ key: String) throws -> Double { try expect(value(key).doubleValue, key, "a number") }
   func bool(_ key: String) throws -> Bool { try expect(value(key).boolValue, key, "true or false") }

@@ -1,4 +1,5 @@
 import Evaluation
+import Passes
 public import ModelFiles
 
 extension StageReport {
@@ -13,7 +14,9 @@ extension StageReport {
       ("schema", .string(StageReport.schema)), ("schemaVersion", .integer(StageReport.schemaVersion)),
       ("index", .integer(index)), ("name", .string(name)), ("pass", .string(pass)), ("recipe", recipe),
       ("artifact", artifact.json), ("size", size.json), ("tensors", .array(tensors.map(\.json))),
-      ("evaluation", evaluation.json), ("latency", latency?.json ?? .null), ("notes", .strings(notes)),
+      ("evaluation", evaluation.json), ("budget", budget?.json ?? .null),
+      ("calibration", calibration?.json ?? .null), ("latency", latency?.json ?? .null),
+      ("notes", .strings(notes)),
       ("warnings", .strings(warnings)), ("run", run.json),
     ])
   }
@@ -34,6 +37,8 @@ extension StageReport {
       size: try SizeReport(fields.fields("size")),
       tensors: try fields.array("tensors") { try TensorReport(ReportFields($0, path: $1)) },
       evaluation: try EvaluationReport(fields.fields("evaluation")),
+      budget: try fields.added("budget") { try BudgetVerdict(fields.fields($0)) },
+      calibration: try fields.added("calibration") { try CalibrationSummary(fields.fields($0)) },
       latency: try fields.optional("latency") { try LatencyMetrics(fields.fields($0)) },
       notes: try fields.strings("notes"), warnings: try fields.strings("warnings"),
       run: try RunContext(fields.fields("run")))
@@ -81,7 +86,8 @@ extension TensorReport {
     .fields([
       ("name", .string(name)), ("role", .string(role)), ("shape", .array(shape.map { .integer($0) })),
       ("format", .string(format)), ("bytes", .integer(bytes)),
-      ("relativeSquaredError", .rounded(relativeSquaredError)), ("note", .optional(note)),
+      ("relativeSquaredError", .rounded(relativeSquaredError)), ("outcome", outcome?.json ?? .null),
+      ("note", .optional(note)),
     ])
   }
 
@@ -90,6 +96,7 @@ extension TensorReport {
       name: try fields.string("name"), role: try fields.string("role"), shape: try fields.ints("shape"),
       format: try fields.string("format"), bytes: try fields.int("bytes"),
       relativeSquaredError: try fields.optional("relativeSquaredError", fields.double),
+      outcome: try fields.added("outcome") { try TensorOutcome(fields.fields($0)) },
       note: try fields.optional("note", fields.string))
   }
 }
@@ -128,6 +135,8 @@ extension LanguageMethod {
       ("text", .string(text)), ("textHash", .string(textHash)), ("textTokens", .integer(textTokens)),
       ("context", .integer(context)), ("fromStart", .bool(fromStart)),
       ("addsBeginningOfText", .bool(addsBeginningOfText)), ("isDocuments", .bool(isDocuments)),
+      ("isSpread", .bool(isSpread)),
+      ("activations", .string(activations)),
     ])
   }
 
@@ -136,7 +145,9 @@ extension LanguageMethod {
       text: try fields.string("text"), textHash: try fields.string("textHash"),
       textTokens: try fields.int("textTokens"), context: try fields.int("context"),
       fromStart: try fields.bool("fromStart"), addsBeginningOfText: try fields.bool("addsBeginningOfText"),
-      isDocuments: try fields.bool("isDocuments"))
+      isDocuments: try fields.bool("isDocuments"),
+      isSpread: try fields.added("isSpread", fields.bool) ?? false)
+    activations = try fields.string("activations", default: "int8")
   }
 }
 
@@ -145,6 +156,7 @@ extension EncoderMethod {
     .fields([
       ("text", .string(text)), ("textHash", .string(textHash)), ("context", .integer(context)),
       ("resamples", .integer(resamples)), ("seed", .integer(seed)),
+      ("activations", .string(activations)),
     ])
   }
 
@@ -153,5 +165,6 @@ extension EncoderMethod {
       text: try fields.string("text"), textHash: try fields.string("textHash"),
       context: try fields.int("context"), resamples: try fields.int("resamples"), seed: try fields.int("seed")
     )
+    activations = try fields.string("activations", default: "int8")
   }
 }

@@ -13,6 +13,8 @@ public enum MarkdownReport {
     page.heading(2, "Quality")
     qualityTable(stage, &page)
     page.paragraph(Methodology.full(stage))
+    budgetSection(stage.budget, &page)
+    calibrationSection(stage.calibration, &page)
     if let latency = stage.latency {
       page.heading(2, "Speed")
       speedTable(latency, &page)
@@ -45,6 +47,7 @@ public enum MarkdownReport {
     for stage in report.stages {
       for warning in stage.warnings { page.paragraph("> **Warning** (\(stage.name)): \(escape(warning))") }
     }
+    budgetSection(report.stages.last?.budget, &page)
     if !report.notes.isEmpty {
       page.heading(2, "Notes")
       page.list(report.notes.map(escape))
@@ -137,7 +140,19 @@ public enum MarkdownReport {
         "RMS Δp of the true token",
         NumberFormat.estimate(divergence.deltaProbability, digits: 3, scale: 100) + " %",
       ],
-    ]
+    ] + tailRows(divergence)
+  }
+
+  private static func tailRows(_ divergence: Divergence) -> [[String]] {
+    divergence.approximation.map {
+      [
+        ["mean KLD, lower bound", NumberFormat.significant($0.lowerBound, 4)],
+        [
+          "probability of the tokens that were sampled",
+          NumberFormat.significant($0.tailMass * 100, 3) + " %",
+        ],
+      ]
+    } ?? []
   }
 
   private static func speedTable(_ latency: LatencyMetrics, _ page: inout Page) {
@@ -194,21 +209,6 @@ public enum MarkdownReport {
       ]
     }
     page.table(["format", "tensors", "weights", "bytes"], rows: rows, right: [1, 2, 3])
-  }
-
-  private static func tensorTable(_ stage: StageReport, _ page: inout Page) {
-    page.paragraph("<details><summary>Every tensor</summary>")
-    page.table(
-      ["tensor", "role", "shape", "format", "bytes", "relative squared error", "note"],
-      rows: stage.tensors.map { tensor in
-        [
-          code(tensor.name), escape(tensor.role), tensor.shape.map(String.init).joined(separator: " × "),
-          code(tensor.format), NumberFormat.grouped(tensor.bytes),
-          tensor.relativeSquaredError.map { NumberFormat.significant($0, 3) } ?? "–",
-          escape(tensor.note ?? ""),
-        ]
-      }, right: [4, 5])
-    page.paragraph("</details>")
   }
 
   private static func reproduction(_ run: RunContext, artifact: ArtifactReport?, _ page: inout Page) {

@@ -43,6 +43,7 @@ enum Methodology {
       method.isDocuments
       ? "each document is cut by itself into chunks of at most \(method.context) tokens"
       : "the whole text is tokenized at once and cut into chunks of \(method.context) tokens, stride \(method.context)"
+    let spread = method.isSpread ? "; chunks are taken from all over the text" : ""
     let bos =
       method.addsBeginningOfText
       ? "BOS replaces the first token of each chunk" : "no BOS, as the tokenizer adds none"
@@ -52,17 +53,32 @@ enum Methodology {
       : "the predictions of each chunk's second half are scored (llama.cpp's rule)"
     return
       "Text \(MarkdownReport.code(method.text)) (SHA-256 `\(method.textHash)`, \(NumberFormat.grouped(method.textTokens)) tokens): "
-      + "\(cut); \(bos); \(scored): \(NumberFormat.grouped(metrics.tokens)) tokens in "
+      + "\(cut)\(spread); \(bos); \(scored): \(NumberFormat.grouped(metrics.tokens)) tokens in "
       + "\(NumberFormat.grouped(metrics.chunks.count)) chunks. "
-      + "KLD is KL(baseline ‖ stage) in nats over the full vocabulary, in 64-bit floats. "
-      + "± is one standard error from the spread between chunks; differences to the baseline are paired."
+      + "\(divergence(metrics.divergence)) "
+      + "± is one standard error from the spread between chunks; differences to the baseline are paired. "
+      + activations(method.activations)
+  }
+
+  private static func activations(_ precision: String) -> String {
+    precision == "f32"
+      ? "Quantized weights were decoded, and activations kept in 32-bit floats."
+      : "Activations were rounded to 8 bits where they met quantized weights."
+  }
+
+  private static func divergence(_ divergence: Divergence?) -> String {
+    let text = "KLD is KL(baseline ‖ stage) in nats over the full vocabulary, in 64-bit floats"
+    guard let tail = divergence?.approximation?.tailMass else { return text + "." }
+    return text + "; the baseline's unlikely tokens, \(NumberFormat.significant(tail * 100, 3)) % of its "
+      + "probability, from a random sample of them."
   }
 
   private static func encoder(_ metrics: EncoderMetrics, _ method: EncoderMethod) -> String {
     var text =
       "Text \(MarkdownReport.code(method.text)) (SHA-256 `\(method.textHash)`): \(NumberFormat.grouped(metrics.sentences)) different "
       + "sentences; \(NumberFormat.grouped(metrics.truncated)) of them cut to \(method.context) tokens, the last "
-      + "one ([SEP]) kept. Cosine is between the embeddings of stage and baseline."
+      + "one ([SEP]) kept. Cosine is between the embeddings of stage and baseline. "
+      + activations(method.activations)
     if let correlation = metrics.correlation {
       text +=
         " Correlations are of a pair's cosine with its score, over \(NumberFormat.grouped(correlation.pairs)) pairs"

@@ -62,6 +62,27 @@ import Testing
     #expect(try count(100_000) == 31)
   }
 
+  @Test func spreadTakesChunksFromAllOver() throws {
+    let text = try EvaluationText(name: "t", bytes: (0..<3200).map { UInt8(33 + $0 / 50) })
+    func chunks(_ limit: Int?, spread: Bool) throws -> EvaluationChunks {
+      try text.chunks(
+        tokenizer: ByteTokenizer(), modelContext: 100, context: 16, limit: limit, spread: spread)
+    }
+    let (all, some) = (try chunks(nil, spread: false), try chunks(320, spread: true))
+    #expect(some.isSpread && some.chunks.count == 20 && some.context == 16)
+    let places = some.chunks.compactMap { all.chunks.firstIndex(of: $0) }
+    #expect(places.count == 20 && places == places.sorted())
+    // No gap is wider than two parts.
+    for (one, next) in zip([-1] + places, places + [all.chunks.count]) { #expect(next - one <= 20) }
+    #expect(try chunks(nil, spread: true).chunks == all.chunks)
+    #expect(try chunks(100_000, spread: true).chunks == all.chunks)
+    #expect(try chunks(1, spread: true).chunks.count == 1)
+    let lines = (0..<50).map { "{\"text\": \"document \($0)\"}" }.joined(separator: "\n")
+    let documents = try Self.text(lines).chunks(
+      tokenizer: ByteTokenizer(), modelContext: 100, limit: 120, spread: true)
+    #expect(documents.tokenCount <= 120 && documents.chunks.count >= 9)
+  }
+
   @Test func defaultContextIsTheModelsOr512() throws {
     let text = try EvaluationText(name: "t", bytes: [UInt8](repeating: 65, count: 2000))
     #expect(try text.chunks(tokenizer: ByteTokenizer(), modelContext: 100).context == 100)

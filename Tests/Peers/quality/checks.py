@@ -4,6 +4,7 @@ import math
 import random
 
 from bars import IN_LLAMA_CPP, PERPLEXITY_LIMIT, SAME_BYTES, SLACK, THREADS
+from measuring import beginning, llama_cpp_perplexity
 from ours import CALIBRATED, digest, filled
 from rows import Row
 
@@ -63,7 +64,8 @@ def llama_row(bench, subject, options):
     try:
         artifact = bench.ours.artifact(subject, filled(options, subject))
         here = bench.measuring.perplexity(subject, artifact)
-        there = bench.llama.perplexity(bench.measuring.plain(artifact), subject.test, subject.context, bench.measuring.tokens)
+        with beginning(subject.test, 16 * bench.measuring.tokens) as text:
+            there = llama_cpp_perplexity(bench.measuring.plain(artifact), text, subject.context, bench.measuring.tokens)["perplexity"]
         row.verdict = "pass" if abs(here / there - 1) < PERPLEXITY_LIMIT else "FAIL"
         row.note += f": {here:.4f} here, {there:.4f} there ({here / there - 1:+.3%})"
     except RuntimeError as error:

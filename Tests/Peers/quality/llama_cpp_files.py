@@ -38,23 +38,21 @@ class LlamaCpp:
             self.notes[path] = match.group(0) if match else ""
         return path
 
-    def perplexity(self, model, text, context, tokens):
-        """Perplexity by llama.cpp's own program."""
-        said = self.run("llama-perplexity", "-m", model, "-f", text, "-c", context, "-b", 512, "--chunks", tokens // context, "-t", 1)
-        return float(re.search(r"Final estimate: PPL = ([0-9.]+)", said).group(1))
-
     def divergence(self, base, model, text, context, tokens):
         """Mean KL divergence by llama.cpp's own program, and its error."""
         logits, chunks = os.path.join(self.work, "logits.bin"), tokens // context
         common = ["-f", text, "-c", context, "-b", 512, "--chunks", chunks, "-t", 1, "--kl-divergence-base", logits]
         try:
             self.run("llama-perplexity", "-m", base, *common)
-            said = self.run("llama-perplexity", "-m", model, *common, "--kl-divergence")
+            for _ in range(5):  # its log loses the last lines now and then
+                said = self.run("llama-perplexity", "-m", model, *common, "--kl-divergence")
+                match = re.search(r"Mean\s+KLD:\s+([0-9.e-]+)\s+±\s+([0-9.e-]+)", said)
+                if match:
+                    return float(match.group(1)), float(match.group(2))
+            raise RuntimeError("llama-perplexity prints no divergence")
         finally:
             if os.path.exists(logits):
                 os.remove(logits)
-        match = re.search(r"Mean\s+KLD:\s+([0-9.e-]+)\s+±\s+([0-9.e-]+)", said)
-        return float(match.group(1)), float(match.group(2))
 
 
 def types(path):

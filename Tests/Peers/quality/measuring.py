@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from peers import compress, unzstd  # noqa: E402
+from peers import beginning, compress, llama_cpp_perplexity, unzstd  # noqa: E402, F401
 
 import dequantize  # noqa: E402
 import ratios  # noqa: E402

@@ -44,6 +44,26 @@ import Testing
     #expect(!text.contains("2026"))
   }
 
+  @Test func calibrationBudgetAndOutcomesAreSaid() {
+    let text = MarkdownReport.text(Samples.calibratedStage)
+    for part in [
+      "## Budget", "| `max-kld` | ≤ 0.02 | 0.003100 | 0.003400 | yes |",
+      "| `min-agreement` | ≥ 0.99 | 0.9530 | 0.9510 | **no** |",
+      "| `max-ppl-increase` | ≤ 0.01 | 0.002000 | unknown | **no** |", "95 % confidence, over 32 blocks",
+      "## Calibration",
+      "| text | notes.txt |", "| observed | 28,672 tokens in 56 sequences |",
+      "| vocabulary seen | 5,211 of 32,000 |",
+      "12 of 9,000 (0.133 %)", "| method | held-out error | plain rounding's | blend |",
+      "| gptq | 0.00123 | 0.00456 | 0.500 | ridge 1e-2 |", "| rtn | – | – | – | rows of 172 |",
+      "| mean KLD, lower bound | 0.003090 |", "0.214 % of its probability, from a random sample",
+    ] {
+      #expect(text.contains(part), "\(part) in \(text)")
+    }
+    let plain = MarkdownReport.text(Samples.stage())
+    #expect(
+      !plain.contains("## Budget") && !plain.contains("## Calibration") && !plain.contains("held-out error"))
+  }
+
   @Test func missingPartsAreSaid() {
     let text = MarkdownReport.text(Samples.bareStage)
     #expect(text.contains("Not evaluated: unknown architecture."))

@@ -62,6 +62,41 @@ def decode_floats(random):
         save(f"decode-{name}.f32", everything.view(kind).float().numpy())
 
 
+def halves_of(random, count):
+    """Ordinary scales, and behind them the extreme ones."""
+    scales = random.normal(size=count).astype(np.float16)
+    extreme = np.array(EXTREMES, np.uint16).view(np.float16)[: count // 2]
+    scales[count - len(extreme) :] = extreme
+    return scales
+
+
+def decode_groups(random):
+    """int4.g…: no tool defines these bytes but docs/Formats.md; what they stand for is numpy's arithmetic on the parts."""
+    for group in (32, 64, 128):
+        scales = halves_of(random, 12)
+        codes = random.integers(0, 16, (12, group // 32, 32), dtype=np.uint8)
+        nibbles = codes[..., :16] | codes[..., 16:] << 4
+        data = np.concatenate([scales.view(np.uint8).reshape(12, 2), nibbles.reshape(12, -1)], axis=1)
+        values = scales.astype("<f4")[:, None] * (codes.reshape(12, group).astype("<f4") - 8)
+        save(f"decode-int4.g{group}.bytes", data)
+        save(f"decode-int4.g{group}.f32", values.astype("<f4"))
+
+
+def decode_rows(random):
+    """One row of 77 weights: a scale and signed codes; the uniform formats have the columns' scales behind it."""
+    for name, kind, top in (("int8.channel", "i1", 127), ("uniform8", "i1", 127), ("uniform16", "<i2", 32639)):
+        scale = np.array([0.0123], np.float16)
+        codes = random.integers(-top, top + 1, 77).astype(kind)
+        data = scale.tobytes() + codes.tobytes()
+        values = scale.astype("<f4") * codes.astype("<f4")
+        if name != "int8.channel":
+            columns = halves_of(random, 77)
+            data += columns.tobytes()
+            values = values * columns.astype("<f4")
+        save(f"decode-{name}.bytes", np.frombuffer(data, np.uint8))
+        save(f"decode-{name}.f32", values.astype("<f4"))
+
+
 def encode(random):
     rows = np.zeros((10, 256), np.float32)
     rows[1] = -0.0
@@ -85,6 +120,9 @@ def main():
         decode_blocks(name, random)
     decode_floats(random)
     encode(random)
+    random = np.random.default_rng(20261127)
+    decode_groups(random)
+    decode_rows(random)
 
 
 main()

@@ -1,0 +1,114 @@
+import TensorCore
+
+/// What the blocks of a llama family model do to activations; holds no weights.
+struct LlamaBlockRunner: Sendable {
+  let configuration: LlamaConfiguration
+  let frequencies: [Float]
+  let attention: Attention
+
+  init(_ configuration: LlamaConfiguration) {
+    self.configuration = configuration
+    frequencies = configuration.rotary.frequencies
+    attention = Attention(
+      heads: configuration.headCount, keyValueHeads: configuration.keyValueHeadCount,
+      headLength: configuration.headLength, isCausal: true)
+  }
+
+  /// The rotations of `tokens` positions from `first` on.
+  func rotary(first: Int, tokens: Int) -> RotaryTable {
+    RotaryTable(configuration.rotary, frequencies: frequencies, first: first, tokens: tokens)
+  }
+
+  /// normed = RMS norm of `tokens` rows of `hidden`.
+  func normalize(
+    _ hidden: UnsafePointer<Float>, _ norm: FloatVector, tokens: Int, into normed: UnsafeMutablePointer<Float>
+  ) {
+    let width = configuration.hiddenSize
+    nonisolated(unsafe) let (hidden, normed) = (hidden, normed)
+    Parallel.forEach(tokens) { token in
+      Kernels.rmsNorm(
+        hidden + token * width, weight: norm.values, epsilon: configuration.normEpsilon,
+        into: normed + token * width, count: width)
+    }
+  }
+
+  /// work.attended = attention(Wq x, Wk x, Wv x), where x is the normed input.
+  func attend(
+    _ block: LlamaModel.Block, index: Int, tokens: Int, rotary: RotaryTable, cache: KVCache, work: Workspace
+  ) {
+    block.query.apply(work.normed.base, tokens: tokens, into: work.queries.base)
+    block.key.apply(work.normed.base, tokens: tokens, into: work.keys.base)
+    block.value.apply(work.normed.base, tokens: tokens, into: work.values.base)
+    let first = cache.count
+    Parallel.forEach(tokens) { token in
+      let query = work.queries.base + token * configuration.queryWidth
+      let key = work.keys.base + token * configuration.keyValueWidth
+      normalizeHeads(query, block.queryNorm, heads: configuration.headCount)
+      normalizeHeads(key, block.keyNorm, heads: configuration.keyValueHeadCount)
+      rotary.rotate(query, token: token, heads: configuration.headCount)
+      rotary.rotate(key, token: token, heads: configuration.keyValueHeadCount)
+      cache.store(key, in: cache.keys, block: index, position: first + token)
+      cache.store(
+        work.values.base + token * configuration.keyValueWidth, in: cache.values, block: index,
+        position: first + token)
+    }
+    attention.apply(
+      queries: work.queries, tokens: tokens, first: first, keys: cache.layout(cache.keys, block: index),
+      values: cache.layout(cache.values, block: index), count: first + tokens, window: block.window,
+      into: work.attended)
+  }
+
+  /// Qwen3 normalises each head of queries and keys.
+  private func normalizeHeads(_ x: UnsafeMutablePointer<Float>, _ norm: FloatVector?, heads: Int) {
+    guard let norm else { return }
+    for head in 0..<heads {
+      let row = x + head * configuration.headLength
+      Kernels.rmsNorm(
+        row, weight: norm.values, epsilon: configuration.normEpsilon, into: row,
+        count: configuration.headLength)
+    }
+  }
+
+  /// work.gate = silu(Wgate x) · Wup x, where x is the normed input.
+  func feedForward(_ block: LlamaModel.Block, tokens: Int, work: Workspace) {
+    block.gate.apply(work.normed.base, tokens: tokens, into: work.gate.base)
+    block.up.apply(work.normed.base, tokens: tokens, into: work.up.base)
+    let inner = configuration.intermediateSize
+    Parallel.forEach(tokens) { token in
+      Kernels.siluMultiply(work.gate.base + token * inner, up: work.up.base + token * inner, count: inner)
+    }
+  }
+
+  /// hidden += W x, where W is the last layer of attention or feed-forward.
+  func finish(
+    _ layer: Linear, _ x: UnsafePointer<Float>, tokens: Int, hidden: UnsafeMutablePointer<Float>,
+    update: FloatBuffer
+  ) {
+    layer.apply(x, tokens: tokens, into: update.base)
+    let width = configuration.hiddenSize
+    nonisolated(unsafe) let hidden = hidden
+    Parallel.forEach(tokens) { token in
+      Kernels.add(update.base + token * width, to: hidden + token * width, count: width)
+    }
+  }
+
+  /// Activations of one chunk.
+  final class Workspace: Sendable {
+    let hidden, normed, update: FloatBuffer
+    let queries, keys, values, attended: FloatBuffer
+    let gate, up: FloatBuffer
+
+    init(_ configuration: LlamaConfiguration, tokens: Int) {
+      let (width, inner) = (configuration.hiddenSize, configuration.intermediateSize)
+      hidden = FloatBuffer(count: tokens * width)
+      normed = FloatBuffer(count: tokens * width)
+      update = FloatBuffer(count: tokens * width)
+      queries = FloatBuffer(count: tokens * configuration.queryWidth)
+      attended = FloatBuffer(count: tokens * configuration.queryWidth)
+      keys = FloatBuffer(count: tokens * configuration.keyValueWidth)
+      values = FloatBuffer(count: tokens * configuration.keyValueWidth)
+      gate = FloatBuffer(count: tokens * inner)
+      up = FloatBuffer(count: tokens * inner)
+    }
+  }
+}

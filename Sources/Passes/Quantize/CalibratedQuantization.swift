@@ -1,0 +1,103 @@
+import ModelFiles
+import Models
+import TensorCore
+import WeightCodecs
+
+/// Carries out a quantization plan with calibration: every matrix is rounded for the inputs that it was seen to get.
+struct CalibratedQuantization {
+  let plan: PassPlan
+  let method: QuantizePass.Method
+  let context: PassContext
+
+  /// How far targets are moved towards the weights that suit the compressed model's inputs; the best on held-out tokens is kept.
+  private static let blends: [Float] = [1, 0.5]
+  /// Passes of coordinate descent.
+  private static let sweeps = 2
+
+  /// The checkpoint with every planned tensor rounded, and what became of each; nil when the model cannot be observed.
+  func apply(to checkpoint: Checkpoint) throws -> PassResult? {
+    guard let calibration = context.calibration, !calibration.sequences.isEmpty,
+      let sweep = CalibrationSweep(checkpoint, calibration: calibration, context: context)
+    else { return nil }
+    let formats = Dictionary(plan.entries.map { ($0.name, $0.to) }, uniquingKeysWith: { first, _ in first })
+    let stored = Dictionary(checkpoint.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    var replaced: [String: StoredTensor] = [:]
+    var outcomes: [String: TensorOutcome] = [:]
+    let scaling = ActivationAwareScaling(formats: formats, stored: stored)
+    var floats: [String: StoredTensor] = [:]
+    let preparing: CalibrationSweep.Preparation? =
+      method != .awq
+      ? nil
+      : { step in
+        let changed = try scaling.scaled(step)
+        for tensor in changed { floats[tensor.name] = tensor }
+        return changed
+      }
+    try sweep.run(preparing: preparing) { step in
+      var result: [String: StoredTensor] = [:]
+      var factor: FeedbackFactor?
+      for (name, weights) in step.layers {
+        guard let tensor = stored[name], let format = formats[name], format != tensor.format,
+          let codec = CodecList.gridCodec(for: format)
+        else { continue }
+        let rounded: LayerRounding.Result
+        if step.observation.tokens > 0 {
+          let shared =
+            try factor
+            ?? FeedbackFactor(
+              gram: step.observation.gram, cross: step.observation.cross, count: step.observation.width)
+          factor = shared
+          rounded = try round(
+            LayerRounding(weights, observation: step.observation, factor: shared), codec: codec)
+        } else {
+          rounded = LayerRounding.Result(
+            bytes: try TensorCoding.encode(weights, format: format), outcome: TensorOutcome(method: "rtn"))
+        }
+        var copy = tensor
+        copy.format = format
+        copy.bytes = TensorBytes(rounded.bytes)
+        result[name] = copy
+        outcomes[name] = rounded.outcome
+      }
+      replaced.merge(result) { $1 }
+      return result
+    }
+    // What scales were folded into and is not rounded itself: norms, biases.
+    for (name, tensor) in floats where replaced[name] == nil { replaced[name] = tensor }
+    var rounded = plan.reencode(checkpoint)
+    for place in rounded.tensors.indices {
+      if let tensor = replaced[rounded.tensors[place].name] { rounded.tensors[place] = tensor }
+    }
+    var result = PassResult(checkpoint: rounded, plan: plan)
+    result.outcomes = outcomes
+    return result
+  }
+
+  /// The best of the method's results on held-out tokens, plain rounding included.
+  private func round(_ layer: LayerRounding, codec: any GridCodec) throws -> LayerRounding.Result {
+    let format = codec.format
+    let plain = try TensorCoding.encode(layer.weights, format: format)
+    let plainError = try layer.heldOutError(of: plain, format: format)
+    var best = LayerRounding.Result(
+      bytes: plain, outcome: TensorOutcome(method: "rtn", heldOutError: plainError, plainError: plainError))
+    func consider(_ bytes: ByteRegion, method: String, blend: Double? = nil) throws {
+      let error = try layer.heldOutError(of: bytes, format: format)
+      if let error, let old = best.outcome.heldOutError, error >= old { return }
+      best = LayerRounding.Result(
+        bytes: bytes,
+        outcome: TensorOutcome(method: method, heldOutError: error, plainError: plainError, blend: blend))
+    }
+    let diagonal = layer.observation.diagonal
+    if method != .gptq {
+      try consider(
+        try TensorCoding.encode(layer.weights, format: format, importance: diagonal), method: method.rawValue)
+      return best
+    }
+    for blend in CalibratedQuantization.blends {
+      let bytes = try layer.rounded(
+        layer.target(blend: blend), codec: codec, importance: diagonal, sweeps: CalibratedQuantization.sweeps)
+      try consider(bytes, method: "gptq", blend: Double(blend))
+    }
+    return best
+  }
+}

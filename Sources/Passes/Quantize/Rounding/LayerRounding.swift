@@ -1,0 +1,108 @@
+import ModelFiles
+import TensorCore
+import WeightCodecs
+
+/// Rounds one layer's weights to a format by what its inputs were seen to be, and says how well.
+struct LayerRounding {
+  /// A rounded matrix.
+  struct Result {
+    var bytes: ByteRegion
+    var outcome: TensorOutcome
+  }
+
+  /// The weights that are rounded, rows × columns.
+  let weights: Matrix
+  /// What the layer saw.
+  let observation: LayerObservation
+  /// The factored covariance, shared by layers with one input.
+  let factor: FeedbackFactor
+  /// The outputs on held-out tokens, tokens × rows, of the original layer on the original inputs.
+  private let outputs: [Float]
+  private let energy: Double
+
+  init(_ weights: Matrix, observation: LayerObservation, factor: FeedbackFactor) {
+    self.weights = weights
+    self.observation = observation
+    self.factor = factor
+    outputs = LayerRounding.outputs(weights, inputs: observation.heldOut.original)
+    energy = outputs.reduce(0) { $0 + Double($1) * Double($1) }
+  }
+
+  /// The target for a blend: W + a·W·shift.
+  func target(blend: Float) -> Matrix {
+    guard blend != 0, !factor.shift.isEmpty else { return weights }
+    var result = weights
+    let (rows, columns) = (weights.rows, weights.columns)
+    weights.elements.withUnsafeBufferPointer { w in
+      factor.shift.withUnsafeBufferPointer { shift in
+        result.elements.withUnsafeMutableBufferPointer { target in
+          guard let w = w.baseAddress, let shift = shift.baseAddress, let target = target.baseAddress else {
+            return
+          }
+          nonisolated(unsafe) let (a, b, c) = (w, shift, target)
+          Parallel.forEach((rows + 63) / 64) { piece in
+            LinearAlgebra.product(
+              a + piece * 64 * columns, columns, b, columns, rows: min(64, rows - piece * 64), inner: columns,
+              columns: columns, alpha: blend, beta: 1, into: c + piece * 64 * columns, columns)
+          }
+        }
+      }
+    }
+    return result
+  }
+
+  /// `target` rounded with error feedback: scales by `importance`, then codes.
+  func rounded(
+    _ target: Matrix, codec: any GridCodec, importance: [Float]?, sweeps: Int
+  ) throws -> ByteRegion {
+    let (rows, columns) = (target.rows, target.columns)
+    let plain = try TensorCoding.encode(target, format: codec.format, importance: importance)
+    let grids = RowGrids(of: plain, codec: codec, rows: rows, columns: columns)
+    let codes = ErrorFeedback(factor: factor, grids: grids).round(target, sweeps: sweeps)
+    return ByteRegion(count: plain.count) { bytes in
+      bytes.copyMemory(from: plain.buffer)
+      let rowBytes = plain.count / max(1, rows)
+      codes.withUnsafeBufferPointer { codes in
+        guard let base = bytes.baseAddress, let codes = codes.baseAddress else { return }
+        nonisolated(unsafe) let (target, source) = (base, codes)
+        Parallel.forEach((rows + 63) / 64) { piece in
+          for row in piece * 64..<min(rows, (piece + 1) * 64) {
+            codec.storeCodes(
+              source + row * columns, columns: columns,
+              into: UnsafeMutableRawBufferPointer(start: target + row * rowBytes, count: rowBytes))
+          }
+        }
+      }
+    }
+  }
+
+  /// ‖W X − Q X′‖² / ‖W X‖² on held-out tokens; nil when there are none.
+  func heldOutError(of bytes: ByteRegion, format: TensorFormat) throws -> Double? {
+    guard energy > 0 else { return nil }
+    let matrix = try TensorCoding.decode(bytes, format: format, rows: weights.rows, columns: weights.columns)
+    let rounded = LayerRounding.outputs(matrix, inputs: observation.heldOut.compressed)
+    var sum = 0.0
+    for (a, b) in zip(outputs, rounded) {
+      let difference = Double(a) - Double(b)
+      sum += difference * difference
+    }
+    return sum / energy
+  }
+
+  /// X Wᵀ.
+  private static func outputs(_ weights: Matrix, inputs: [Float]) -> [Float] {
+    let tokens = inputs.count / max(1, weights.columns)
+    return [Float](unsafeUninitializedCapacity: tokens * weights.rows) { target, count in
+      inputs.withUnsafeBufferPointer { inputs in
+        weights.elements.withUnsafeBufferPointer { weights_ in
+          guard let x = inputs.baseAddress, let w = weights_.baseAddress, let y = target.baseAddress else {
+            return
+          }
+          LinearAlgebra.multiply(
+            x, w, transposed: true, rows: tokens, inner: weights.columns, columns: weights.rows, into: y)
+        }
+      }
+      count = tokens * weights.rows
+    }
+  }
+}

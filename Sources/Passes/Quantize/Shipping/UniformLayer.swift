@@ -1,0 +1,91 @@
+package import TensorCore
+package import WeightCodecs
+
+/// One matrix on its way to uniform codes: what it is rounded to, what errors cost, and how.
+package struct UniformLayer {
+  /// What is rounded, rows × columns.
+  package let target: Matrix
+  /// H of its inputs.
+  package let inputs: LatticeFactor
+  /// G of its outputs.
+  package let outputs: OutputCost
+
+  /// A layer of these parts.
+  package init(target: Matrix, inputs: LatticeFactor, outputs: OutputCost) {
+    self.target = target
+    self.inputs = inputs
+    self.outputs = outputs
+  }
+
+  /// A rounded matrix.
+  package struct Result {
+    package let tensor: UniformTensor
+    package let codes: [Int32]
+    package let rowScales, columnScales: [Float]
+    /// The bytes that codes take once compressed, about.
+    package let entropyBytes: Double
+
+    /// Q, decoded.
+    package func values() -> Matrix {
+      let columns = columnScales.count
+      var elements = [Float](repeating: 0, count: codes.count)
+      for place in codes.indices {
+        elements[place] = rowScales[place / columns] * Float(codes[place]) * columnScales[place % columns]
+      }
+      return Matrix(rows: rowScales.count, columns: columns, elements: elements)
+    }
+  }
+
+  /// The rows' scales: 1 / M_ii with few significant bits, at the scale of the matrix's own mean.
+  private var rowScales: [Float] {
+    outputs.diagonal.map { ShortScale.rounded(Float(1 / $0), bits: ShortScale.rowBits) }
+  }
+
+  /// Rounds with `step` for each coordinate of Mᵀ E L, then fits the columns' scales to the codes.
+  ///
+  /// - Throws: `CodingError` when a scale is beyond half precision.
+  package func rounded(step: Double) throws -> Result {
+    let wanted = (0..<inputs.count).map { column in
+      ShortScale.rounded(
+        Float(step / inputs.lower[column * inputs.count + column]), bits: ShortScale.columnBits)
+    }
+    let (rows, first) = UniformLayer.stored(rows: rowScales, columns: wanted)
+    let codes = SuccessiveRounding(inputs: inputs, outputs: outputs, rowScales: rows).codes(
+      of: target, columnScales: first)
+    let fitted = ColumnRescaling.scales(
+      of: codes, target: target, rowScales: rows, columnScales: first, inputs: inputs, outputs: outputs
+    ).map { ShortScale.rounded($0, bits: ShortScale.columnBits) }
+    let columns = zip(fitted, first).map { $0 > 0 ? $0 : $1 }
+    return Result(
+      tensor: try UniformTensor(codes: codes.map { Int16($0) }, rowScales: rows, columnScales: columns),
+      codes: codes,
+      rowScales: rows, columnScales: columns,
+      entropyBytes: CodeEntropy.bytes(of: codes, columns: target.columns))
+  }
+
+  /// Scales as half precision holds them. None is zero: what would be becomes the smallest.
+  package static func stored(rows: [Float], columns: [Float]) -> (rows: [Float], columns: [Float]) {
+    let (first, second) = UniformTensor.storedScales(rows: rows, columns: columns)
+    let range: ClosedRange<Float> = 0x1p-24...65504
+    func inside(_ value: Float) -> Float { min(max(value, range.lowerBound), range.upperBound) }
+    return (first.map(inside), second.map(inside))
+  }
+
+  /// Adds the spread of this matrix's columns to `curve`, by some of its rows.
+  package func addRates(to curve: inout RateCurve) {
+    let chosen = stride(from: 0, to: target.rows, by: max(1, target.rows / 128)).map { $0 }
+    guard !chosen.isEmpty else { return }
+    let (n, diagonal) = (target.columns, outputs.diagonal)
+    var sample = [Double](repeating: 0, count: chosen.count * n)
+    for (place, row) in chosen.enumerated() {
+      for column in 0..<n { sample[place * n + column] = Double(target[row, column]) * diagonal[row] }
+    }
+    let projected = LinearAlgebra.multiply(sample, inputs.lower, rows: chosen.count, inner: n, columns: n)
+    for column in 0..<n {
+      let energy = (0..<chosen.count).reduce(0.0) {
+        $0 + projected[$1 * n + column] * projected[$1 * n + column]
+      }
+      curve.add(spread: (energy / Double(chosen.count)).squareRoot(), rows: target.rows)
+    }
+  }
+}

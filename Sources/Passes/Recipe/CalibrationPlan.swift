@@ -1,0 +1,49 @@
+internal import ModelFiles
+
+/// What passes that look at the model at work observe it on; read only when a stage of the recipe observes.
+///
+/// ```yaml
+/// calibration: {text: notes.jsonl, tokens: 32768, context: 512, held-out: 0.125, allow-overlap: false}
+/// ```
+public struct CalibrationPlan: Sendable, Equatable {
+  /// The word that stands for text which the model writes itself.
+  public static let selfSource = "self"
+
+  /// A file, a folder, or ``selfSource``; nil for the text that the program carries.
+  public var text: String?
+  /// The most tokens to use, held-out ones included.
+  public var tokens = 32768
+  /// Tokens a sequence, BOS included; what the model can, if that is less.
+  public var context = 512
+  /// The share of the sequences that no observation sees, and that results are chosen on.
+  public var heldOut = 0.125
+  /// Whether the text may share passages with the evaluation text.
+  public var allowOverlap = false
+
+  /// The defaults.
+  public init() {}
+
+  /// Whether the model writes the text.
+  public var isSelf: Bool { text == CalibrationPlan.selfSource }
+
+  /// Reads the section `calibration` of a recipe.
+  init(_ section: inout RecipeMapping) throws(RecipeError) {
+    self.init()
+    text = try section.string("text")
+    tokens = try section.integer("tokens", in: 2...1_000_000_000) ?? tokens
+    context = try section.integer("context", in: 8...1_048_576) ?? context
+    heldOut = try section.number("held-out", in: 0...0.5) ?? heldOut
+    allowOverlap = try section.boolean("allow-overlap") ?? allowOverlap
+    try section.finish(known: ["text", "tokens", "context", "held-out", "allow-overlap"])
+  }
+
+  /// The section with every default written out.
+  var json: JSONValue {
+    var object = JSONObject([
+      ("tokens", .integer(tokens)), ("context", .integer(context)), ("held-out", .number(heldOut)),
+      ("allow-overlap", .bool(allowOverlap)),
+    ])
+    if let text { object["text"] = .string(text) }
+    return .object(object)
+  }
+}

@@ -1,0 +1,80 @@
+public import ArgumentParser
+public import Passes
+
+/// What matrices become, for commands that quantize.
+struct QuantizeArguments: ParsableArguments {
+  @Flag(help: "Quantize to 8 bits (Q8_0; in safetensors int8.channel).")
+  var int8 = false
+
+  @Flag(
+    help: "Quantize to 4 bits (Q4_K, or IQ4_NL where rows do not divide by 256; in safetensors int4.g128).")
+  var int4 = false
+
+  @Option(
+    help:
+      "The size of the finished artifact: 40MB, 38MiB. In safetensors any size can be had, in GGUF formats are chosen."
+  )
+  var targetSize: String?
+
+  @Option(help: "The bits of the finished artifact for each weight: 3.8.")
+  var targetBpw: Double?
+
+  @Option(
+    help:
+      "How codes are chosen: rtn, imatrix, gptq, awq (default: gptq if the model can be calibrated, else rtn)."
+  )
+  var method: QuantizePass.Method?
+
+  @Flag(help: "Quantize tensors that are quantized already.")
+  var allowRequantize = false
+
+  /// Whether any flag asks for a stage.
+  var isGiven: Bool { int8 || int4 || goal != nil }
+
+  /// The size asked for, or nil.
+  private var goal: SizeGoal? {
+    targetSize.flatMap { SizeGoal(size: $0) } ?? targetBpw.map { .bitsPerWeight($0) }
+  }
+
+  func validate() throws {
+    if int8 && int4 {
+      throw ValidationError("Choose --int8 or --int4; a recipe file can hold several stages.")
+    }
+    if let targetSize, SizeGoal(size: targetSize) == nil {
+      throw ValidationError("--target-size must be a size such as 40MB or 38MiB, not '\(targetSize)'.")
+    }
+    if let targetBpw, !(1...32).contains(targetBpw) {
+      throw ValidationError("--target-bpw must be from 1 to 32.")
+    }
+    if targetSize != nil && targetBpw != nil {
+      throw ValidationError("Choose --target-size or --target-bpw.")
+    }
+    if (int8 || int4) && goal != nil {
+      throw ValidationError("Choose --int8/--int4 or a target; a target chooses the formats itself.")
+    }
+  }
+
+  /// The pass of the flags; `hasBudget` makes it the smallest that keeps the budget where no flag says more.
+  ///
+  /// - Parameter ships: whether a target or a budget is met with uniform codes, not with block formats.
+  func pass(hasBudget: Bool, ships: Bool) -> (any Pass)? {
+    var pass: QuantizePass
+    if ships, let goal = goal ?? (hasBudget && !int8 && !int4 ? .budget : nil) {
+      return ShipPass(goal, allowRequantize: allowRequantize)
+    }
+    if int8 || int4 {
+      pass = QuantizePass(int8 ? .int8 : .int4)
+    } else if let goal {
+      pass = QuantizePass(.mixed(goal))
+    } else if hasBudget {
+      pass = QuantizePass(.mixed(.budget))
+    } else {
+      return nil
+    }
+    pass.method = method
+    pass.allowRequantize = allowRequantize
+    return pass
+  }
+}
+
+extension QuantizePass.Method: ExpressibleByArgument {}
