@@ -9,7 +9,7 @@ BIN = $(shell $(BUILD) --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers lint format demo clean
+.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers bench-quality lint format demo clean
 help:
 	@echo "make demo           build, and compress the reference model"
 	@echo "make test           all tests"
@@ -20,6 +20,7 @@ help:
 	@echo "make check-texts    the shipped texts against their generator"
 	@echo "make peers          artifacts in llama.cpp: the same perplexity? (installs llama.cpp from PyPI into .venv)"
 	@echo "make peers-quality  size and quality of llama.cpp's types and ours, on the same text"
+	@echo "make bench-quality  every quality bar beside llama.cpp, GPTQ, AWQ, AutoRound (installs them; DATA=models and texts)"
 	@echo "make peers-transformers  quantized safetensors in transformers: the same logits?"
 	@echo "make clean"
 
@@ -59,6 +60,11 @@ peers: build
 # The table of the README: make peers-quality [MODEL=… TEXT=… CONTEXT=256]
 peers-quality: build
 	PEER_PYTHON="$(PEER_PYTHON)" Tests/Peers/compare_quality.sh $(BIN)/compress "$(MODEL)" "$(TEXT)" $(CONTEXT)
+
+# Every bar of docs/Quality.md: make bench-quality [DATA=a folder of models/ and text/] [QUICK=1] [ONLY=names of bars or models]
+bench-quality: build
+	PEER_PYTHON="$(PEER_PYTHON)" Tests/Peers/bench_quality.sh $(BIN)/compress $(if $(DATA),--data "$(DATA)") \
+	  $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)")
 
 # Quantized safetensors in transformers with compressed-tensors (installed from PyPI into .venv-transformers).
 peers-transformers: build

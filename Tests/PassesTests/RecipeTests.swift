@@ -71,7 +71,7 @@ struct RecipeTests {
       ("evaluation: {activations: int4}\n", "unknown activations 'int4'; known are int8, f32"),
       ("stages: 3\n", "r.yaml:1: 'stages' in the recipe must be a list"),
       ("stages:\n  - prune: {}\n", "unknown pass 'prune'; known are quantize"),
-      ("stages:\n  - quantize: {format: int3}\n", "unknown format 'int3'; known are int8, int4, q8_0"),
+      ("stages:\n  - quantize: {format: int3}\n", "unknown format 'int3'; known are int8, int4, mixed, q8_0"),
       ("stages:\n  - quantize: {format: int4, bits: 4}\n", "unknown key 'bits' in 'quantize'"),
       (
         "stages:\n  - quantize: {format: int4}\n    more: 1\n",

@@ -14,6 +14,9 @@ struct MixedQuantization {
   private let overhead: Int
   private let groupBytes: ClosedRange<Int>
 
+  /// Choices that are tried for one size.
+  private static let mostAttempts = 12
+
   /// Measures the model.
   ///
   /// - Parameter plan: a plan whose entries tell which tensors are quantized.
@@ -57,29 +60,32 @@ struct MixedQuantization {
   /// - Throws: ``PassError`` when the smallest formats take more.
   func quantized(bytes: Int) throws -> PassResult {
     var budget = bytes - overhead
-    // Estimates of a group's bytes come from some of its rows: what they are wrong by is taken off.
-    for _ in 0..<4 {
-      guard let allocation = Allocation.best(losses.groups.map { $0.options.map(\.cost) }, budget: budget)
-      else {
+    for _ in 0..<MixedQuantization.mostAttempts {
+      guard let allocation = Allocation.best(losses.groups.map { $0.options.map(\.cost) }, budget: budget) else {
         throw PassError(
           "the smallest formats take about \(range.lowerBound) bytes, more than the \(bytes) asked for; "
             + "use --format safetensors, which goes down to 2 bits a weight")
       }
       var chosen = plan
-      chosen.apply(
-        zip(losses.groups, allocation.choices).map { $0.options[$1].formats })
+      chosen.apply(zip(losses.groups, allocation.choices).map { $0.options[$1].formats })
+      // Estimates come from some rows of each layer. Plain rounding takes about the bytes that calibrated rounding does, and
+      // is quick.
+      let plain = try context.artifactBytes(chosen.reencode(checkpoint))
+      guard plain <= bytes else {
+        budget -= plain - bytes + bytes / 2000
+        continue
+      }
       guard
-        let result = try CalibratedQuantization(plan: chosen, method: .gptq, context: context).apply(
+        var result = try CalibratedQuantization(plan: chosen, method: .gptq, context: context).apply(
           to: checkpoint)
       else { throw PassError("the model cannot be calibrated") }
       let size = try context.artifactBytes(result.checkpoint)
       if size <= bytes {
-        var result = result
         result.notes.append(
-          "formats chosen for \(bytes) bytes: about \(size) used; divergence predicted \(allocation.loss)")
+          "formats chosen by \(losses.isMeasured ? "gradients" : "layers' errors") for \(bytes) bytes; \(size) used")
         return result
       }
-      budget -= size - bytes
+      budget -= size - bytes + bytes / 2000
     }
     throw PassError("no choice of formats met \(bytes) bytes")
   }

@@ -5,8 +5,13 @@ extension Matrix {
   /// Up to `count` of the rows, at even distances.
   func sampled(_ count: Int) -> Matrix {
     guard rows > count else { return self }
-    let chosen = (0..<count).map { ($0 * 2 + 1) * rows / (2 * count) }
+    let chosen = Matrix.sampledPlaces(rows, count)
     return Matrix(rows: count, columns: columns, elements: chosen.flatMap { Array(row($0)) })
+  }
+
+  /// The places of ``sampled(_:)``.
+  static func sampledPlaces(_ rows: Int, _ count: Int) -> [Int] {
+    rows > count ? (0..<count).map { ($0 * 2 + 1) * rows / (2 * count) } : Array(0..<rows)
   }
 
   /// tr A G Aᵀ: Σ over rows a of a G aᵀ.

@@ -61,6 +61,14 @@ package enum OutputCost: Sendable {
     }
   }
 
+  /// G_ii: the weight of each output by itself.
+  var weights: [Double] {
+    switch self {
+    case .rows(let weights): weights
+    case .full(let factor): (0..<factor.count).map { factor.matrix[$0 * factor.count + $0] }
+    }
+  }
+
   /// The weight of each output when those before it, in the order of rounding, have made up for it: M_ii with G = M·Mᵀ.
   package var diagonal: [Double] {
     switch self {
