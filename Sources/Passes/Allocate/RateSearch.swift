@@ -110,7 +110,9 @@ package struct RateSearch {
     let bad = tried.filter { $0.excess > aim - RateSearch.aim }.max { $0.bytes < $1.bytes }
     switch (good, bad) {
     case (let good?, let bad?):
-      guard good.bytes - bad.bytes > max(1, good.bytes / 200), good.excess < aim + 2 * RateSearch.aim else { return nil }
+      guard good.bytes - bad.bytes > max(1, good.bytes / 200), good.excess < aim + 2 * RateSearch.aim else {
+        return nil
+      }
       let share = (bad.excess - aim) / max(1e-9, bad.excess - good.excess)
       // Away from the ends, so that the bracket shrinks.
       let guess = Double(bad.bytes) + min(max(share, 0.1), 0.9) * Double(good.bytes - bad.bytes)
