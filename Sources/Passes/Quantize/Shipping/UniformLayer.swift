@@ -73,7 +73,7 @@ package struct UniformLayer {
   }
 
   /// Wider grids for the few rows whose codes one byte does not hold; nil where it holds all, or where so many rows are beyond
-  /// it that wider grids would cost more than they save: two-byte codes take hardly more once compressed.
+  /// it that wider grids would cost more than two-byte codes do.
   package static func widened(_ rowScales: [Float], codes: [Int32]) -> [Float]? {
     let columns = codes.count / max(1, rowScales.count)
     var (result, count) = (rowScales, 0)
