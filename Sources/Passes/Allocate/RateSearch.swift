@@ -60,7 +60,8 @@ package struct RateSearch {
     while tried.count < RateSearch.mostAttempts {
       let candidate = try make(bytes)
       tried.append(candidate)
-      if let next = next(after: tried, aim: aim) {
+      // The last attempt is verified, whatever else could be tried.
+      if tried.count < RateSearch.mostAttempts, let next = next(after: tried, aim: aim) {
         bytes = next
         continue
       }
@@ -107,10 +108,11 @@ package struct RateSearch {
   private func next(after tried: [Candidate], aim: Double) -> Int? {
     let good = smallest(of: tried, aim: aim)
     let bad = tried.filter { $0.excess > aim - RateSearch.aim }.max { $0.bytes < $1.bytes }
-    let tolerance = max(1, range.lowerBound / 200)
     switch (good, bad) {
     case (let good?, let bad?):
-      guard good.bytes - bad.bytes > tolerance, good.excess < aim + 2 * RateSearch.aim else { return nil }
+      guard good.bytes - bad.bytes > max(1, good.bytes / 200), good.excess < aim + 2 * RateSearch.aim else {
+        return nil
+      }
       let share = (bad.excess - aim) / max(1e-9, bad.excess - good.excess)
       // Away from the ends, so that the bracket shrinks.
       let guess = Double(bad.bytes) + min(max(share, 0.1), 0.9) * Double(good.bytes - bad.bytes)

@@ -108,14 +108,18 @@ import WeightCodecs
     }
   }
 
-  @Test func fewRowsBeyondOneByteAreWidened() {
-    var codes = [Int32](repeating: 5, count: 24 * 3)
-    let scales = [Float](repeating: 1, count: 24)
+  @Test func rowsBeyondOneByteAreWidened() {
+    var codes = [Int32](repeating: 5, count: 96 * 3)
+    let scales = [Float](repeating: 1, count: 96)
     #expect(UniformLayer.widened(scales, codes: codes) == nil)
     codes[7] = -500
+    codes[8] = 127
+    codes[10] = 128
     let wider = UniformLayer.widened(scales, codes: codes)
-    #expect(wider?[2] == 8 && wider?.filter { $0 == 1 }.count == 23)
-    for row in 0..<12 { codes[row * 3] = 200 }
+    #expect(wider?[2] == 5)
+    #expect(wider?[3] == 1.25)
+    #expect(wider?.filter { $0 == 1 }.count == 94)
+    codes[0] = 200
     #expect(UniformLayer.widened(scales, codes: codes) == nil)
   }
 

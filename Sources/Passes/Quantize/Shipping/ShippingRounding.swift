@@ -23,8 +23,10 @@ final class ShippingRounding {
   private static let unseenStep = 0x1p-5
   /// The part of the wanted bytes that is aimed at, and the least that is taken.
   private static let (aim, least) = (0.9982, 0.9955)
+  /// What a Gaussian of the same spread takes is more than what weights do, by about this factor.
+  private static let start = 1.12
   /// Walks through the model that a search may take.
-  static let attempts = 6
+  static let attempts = 7
 
   /// Measures the model: its gradients, and the spread of what will be codes.
   ///
@@ -141,16 +143,20 @@ final class ShippingRounding {
 
   // MARK: At one size
 
+  private var weightCount: Int {
+    plan.entries.filter { chosen.contains($0.name) }.reduce(0) { $0 + $1.shape.reduce(1, *) }
+  }
+
   /// The bytes of artifacts from the coarsest to the finest codes, about.
   var range: ClosedRange<Int> {
-    let weights = plan.entries.filter { chosen.contains($0.name) }.reduce(0) { $0 + $1.shape.reduce(1, *) }
+    let weights = weightCount
     return Int(Double(weights) * Self.bits.lowerBound / 8)...Int(Double(weights) * Self.bits.upperBound / 8)
   }
 
   /// The model whose artifact has at most `bytes`, and hardly less.
   ///
   /// The artifact's size follows the step smoothly, and `RateCurve` says how but for a factor and what surrounds the codes;
-  /// each attempt corrects these.
+  /// the attempts correct these.
   /// - Throws: ``PassError`` when no step gives so small or so large an artifact.
   func rounded(bytes: Int, attempts: Int = ShippingRounding.attempts) throws -> PassResult {
     guard range.contains(bytes) else {
@@ -160,7 +166,7 @@ final class ShippingRounding {
     }
     var (best, points): (PassResult?, [(step: Double, bytes: Double)]) = (nil, [])
     var bestSize = 0
-    var expected = Double(bytes) * Self.aim * 0.99
+    var expected = Double(bytes) * Self.aim * Self.start
     for _ in 0..<attempts {
       guard let step = curve.step(bytes: expected) else { break }
       let result = try rounded(step: step)
@@ -171,7 +177,7 @@ final class ShippingRounding {
       }
       if size <= bytes, Double(size) >= Double(bytes) * Self.least { break }
       points.append((step, Double(size)))
-      expected += correction(points, wanted: Double(bytes) * Self.aim)
+      expected = next(after: points, wanted: Double(bytes) * Self.aim)
     }
     // Where the last attempts were still too large, a step that is surely coarser.
     if best == nil, let step = curve.step(bytes: expected * 0.97) {
@@ -184,15 +190,23 @@ final class ShippingRounding {
     return best
   }
 
-  /// What the curve's bytes have to change by for the artifact to get `wanted` bytes, by its last two sizes.
-  private func correction(_ points: [(step: Double, bytes: Double)], wanted: Double) -> Double {
-    guard let last = points.last else { return 0 }
+  /// The curve's bytes to try next: between the sizes nearest to the wanted one below and above it, else by the last two.
+  private func next(after points: [(step: Double, bytes: Double)], wanted: Double) -> Double {
+    guard let last = points.last else { return wanted }
+    let below = points.filter { $0.bytes <= wanted }.max { $0.bytes < $1.bytes }
+    let above = points.filter { $0.bytes > wanted }.min { $0.bytes < $1.bytes }
+    if let below, let above {
+      let (a, b) = (curve.bytes(step: below.step), curve.bytes(step: above.step))
+      let share = (wanted - below.bytes) / (above.bytes - below.bytes)
+      return a + min(max(share, 0.1), 0.9) * (b - a)
+    }
     var slope = 1.0
+    let place = curve.bytes(step: last.step)
     if points.count > 1 {
       let other = points[points.count - 2]
-      let (a, b) = (curve.bytes(step: last.step), curve.bytes(step: other.step))
-      if abs(a - b) > 1 { slope = min(max((last.bytes - other.bytes) / (a - b), 0.5), 2) }
+      let change = place - curve.bytes(step: other.step)
+      if abs(change) > 1 { slope = min(max((last.bytes - other.bytes) / change, 0.5), 2) }
     }
-    return (wanted - last.bytes) / slope
+    return place + (wanted - last.bytes) / slope
   }
 }

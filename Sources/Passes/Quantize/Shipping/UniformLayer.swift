@@ -73,25 +73,24 @@ package struct UniformLayer {
   }
 
   /// Wider grids for the few rows whose codes one byte does not hold; nil where it holds all, or where so many rows are beyond
-  /// it that the rate asks for two bytes.
+  /// it that wider grids would cost more than two-byte codes do.
   package static func widened(_ rowScales: [Float], codes: [Int32]) -> [Float]? {
     let columns = codes.count / max(1, rowScales.count)
     var (result, count) = (rowScales, 0)
     for row in rowScales.indices {
       var peak: UInt32 = 0
       for place in row * columns..<(row + 1) * columns { peak = max(peak, codes[place].magnitude) }
-      guard peak > 127 else { continue }
-      while peak > 120, result[row] < 0x1p14 {
-        result[row] *= 2
-        peak /= 2
-      }
+      // Scales of two bits are up to an eighth off.
+      let wider = ShortScale.rounded(rowScales[row] * Float(peak) / 110, bits: ShortScale.rowBits)
+      guard peak > 127, wider > rowScales[row], wider < 0x1p15 else { continue }
+      result[row] = wider
       count += 1
     }
     return count > 0 && count <= max(1, rowScales.count / widenedRows) ? result : nil
   }
 
-  /// The part of a matrix's rows that may be put on wider grids is one in so many.
-  private static let widenedRows = 12
+  /// One in so many of a matrix's rows may be put on a wider grid.
+  private static let widenedRows = 48
 
   /// Scales as half precision holds them. None is zero: what would be becomes the smallest.
   package static func stored(rows: [Float], columns: [Float]) -> (rows: [Float], columns: [Float]) {
