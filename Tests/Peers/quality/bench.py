@@ -94,15 +94,19 @@ def main():
                 prepared.add(subject.name)
         row = job()
         results.append(row)
-        print(f"[{time.time() - began:5.0f} s] {row.bar} · {row.model}: {row.verdict} {row.note}", file=sys.stderr, flush=True)
+        write(options, tokens, results, missing)  # a run that is stopped leaves what it had
+        print(f"[{time.time() - began:5.0f} s] {row.bar} · {row.model}: {row.verdict} {ratio_text(row)} {row.note}", file=sys.stderr, flush=True)
     print(f"{tokens} tokens of each test text; {platform.processor() or platform.machine()}; {time.time() - began:.0f} s\n")
     print(table(rows.HEADER, [row.cells() for row in results]))
     for line in missing:
         print(f"\nleft out: {line}")
-    write(options, tokens, results, missing)
     failed = [row for row in results if row.verdict in ["FAIL", "not run"]]
     print(f"\n{sum(row.verdict == 'pass' for row in results)} pass, {len(failed)} fail or were not run")
     sys.exit(1 if failed else 0)
+
+
+def ratio_text(row):
+    return "" if row.ratio is None else f"{row.ratio:.3f} (at most {row.limit:g})"
 
 
 def write(options, tokens, results, missing):

@@ -65,16 +65,21 @@ def stories(work, source, text):
 
 
 def sentences(work, source, text):
-    """STS-B: the training sentences are the calibration text, one a line; the development pairs are the test."""
+    """STS-B: the last thousand training pairs are the development text, the sentences of the others, which are in none of these
+    pairs, the calibration text, one a line; the development pairs are the test."""
     train, test = os.path.join(text, "stsb-en-train.csv"), os.path.join(text, "stsb-en-dev.csv")
     for path in [source, test]:
         os.stat(path)
-    calibration = os.path.join(work, "stsb-train.txt")
-    with open(train, encoding="utf-8", newline="") as file, open(calibration, "w", encoding="utf-8") as lines:
-        for row in csv.reader(file):
-            lines.writelines(" ".join(sentence.split()) + "\n" for sentence in row[:2])
+    with open(train, encoding="utf-8", newline="") as file:
+        pairs = [[*(" ".join(sentence.split()) for sentence in row[:2]), row[2]] for row in csv.reader(file)]
+    calibration, development = os.path.join(work, "stsb-train.txt"), os.path.join(work, "stsb-train.csv")
+    with open(development, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(pairs[-1000:])
+    known = {sentence for pair in pairs[-1000:] for sentence in pair[:2]}
+    with open(calibration, "w", encoding="utf-8") as file:
+        file.writelines(sentence + "\n" for pair in pairs[:-1000] for sentence in pair[:2] if sentence not in known)
     sides = [os.path.join(source, file) for file in ["config.json", "vocab.txt"]]
-    return Subject("minilm-l6-v2", source, calibration, train, test, encoder=True, sides=sides)
+    return Subject("minilm-l6-v2", source, calibration, development, test, encoder=True, sides=sides)
 
 
 def halves(path, work, name):
