@@ -45,7 +45,9 @@ public struct Conversion: Sendable {
     )]
   {
     let makesFolder = container == .safetensors && packed == nil
-    let calibrates = pass.map { $0.needs > .nothing } ?? false
+    // Quantized input is refused before any text is read, damaged weights are not run.
+    if let pass { try JobPlan.located(checkpoint.source.path) { _ = try pass.plan(for: checkpoint) } }
+    let calibrates = !allowNonfinite && (pass.map { $0.needs > .nothing } ?? false)
     let text = calibrates && !calibration.isSelf ? calibration.text : nil
     let inputs = [checkpoint.source.path] + checkpoint.source.inputFiles + [text].compactMap { $0 }
     if makesFolder {

@@ -57,7 +57,9 @@ struct JobPlan {
     subject = try EvaluationSubject(checkpoint: checkpoint, plan: evaluation, seed: recipe.seed)
     try subject.check(recipe.budget, path: checkpoint.source.path)
     if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
-    if recipe.observes {
+    if recipe.observes && !damaged.isEmpty {
+      notes.append("not calibrated: weights hold NaN or infinity")
+    } else if recipe.observes {
       calibration = try CalibrationSource(
         checkpoint: checkpoint, plan: recipe.calibration, subject: subject,
         seed: UInt64(clamping: recipe.seed),

@@ -17,9 +17,9 @@ struct HelpTests {
   @Test(
     "a command line that cannot be meant is refused with exit code 64 and one clear reason",
     arguments: [
-      (["model.bin"], "Nothing to do: add --int4, --int8 or --recipe FILE."),
+      (["model.bin"], "Nothing to do: add --int4, --int8, --target-size SIZE"),
       (["--int4", "--int8", "model.bin"], "Choose --int8 or --int4"),
-      (["--int4", "--recipe", "r.yaml", "model.bin"], "Choose --recipe or --int8/--int4"),
+      (["--int4", "--recipe", "r.yaml", "model.bin"], "Choose --recipe or flags such as --int4"),
       (["--int4"], "Missing expected argument '<model>'"),
       (["--int4", "model.bin", "--colour"], "Unknown option '--colour'"),
       (["--int4", "model.bin", "--threads", "0"], "--threads must be from 1 to 1024."),
