@@ -34,7 +34,10 @@ struct FormatLosses {
   /// Observes the model.
   ///
   /// - Parameter chosen: the names of the tensors that get a format; the others stay as they are.
-  init(_ checkpoint: Checkpoint, calibration: CalibrationSet, chosen: Set<String>, level: Int, context: PassContext)
+  init(
+    _ checkpoint: Checkpoint, calibration: CalibrationSet, chosen: Set<String>, level: Int,
+    context: PassContext
+  )
     throws
   {
     guard let sweep = CalibrationSweep(checkpoint, calibration: calibration, context: context) else {

@@ -61,7 +61,8 @@ struct MixedQuantization {
   func quantized(bytes: Int) throws -> PassResult {
     var budget = bytes - overhead
     for _ in 0..<MixedQuantization.mostAttempts {
-      guard let allocation = Allocation.best(losses.groups.map { $0.options.map(\.cost) }, budget: budget) else {
+      guard let allocation = Allocation.best(losses.groups.map { $0.options.map(\.cost) }, budget: budget)
+      else {
         throw PassError(
           "the smallest formats take about \(range.lowerBound) bytes, more than the \(bytes) asked for; "
             + "use --format safetensors, which goes down to 2 bits a weight")
@@ -82,7 +83,8 @@ struct MixedQuantization {
       let size = try context.artifactBytes(result.checkpoint)
       if size <= bytes {
         result.notes.append(
-          "formats chosen by \(losses.isMeasured ? "gradients" : "layers' errors") for \(bytes) bytes; \(size) used")
+          "formats chosen by \(losses.isMeasured ? "gradients" : "layers' errors") for \(bytes) bytes; \(size) used"
+        )
         return result
       }
       budget -= size - bytes + bytes / 2000

@@ -155,7 +155,9 @@ public struct QuantizePass: Pass {
         plan: plan, checkpoint: checkpoint, calibration: calibration, context: context
       ).quantized(goal)
     }
-    if target == .int4, method == nil, let result = try balanced(plan, checkpoint, in: context) { return result }
+    if target == .int4, method == nil, let result = try balanced(plan, checkpoint, in: context) {
+      return result
+    }
     let method = method ?? .gptq
     if method != .rtn,
       let result = try CalibratedQuantization(plan: plan, method: method, context: context).apply(
@@ -168,7 +170,9 @@ public struct QuantizePass: Pass {
 
   /// int4 at its best: the bytes that one 4-bit format for all layers would take, spent where predictions need them. Nil where
   /// that cannot be measured.
-  private func balanced(_ plan: PassPlan, _ checkpoint: Checkpoint, in context: PassContext) throws -> PassResult? {
+  private func balanced(_ plan: PassPlan, _ checkpoint: Checkpoint, in context: PassContext) throws
+    -> PassResult?
+  {
     guard let calibration = context.calibration, !calibration.sequences.isEmpty,
       checkpoint.architecture?.blockwise is any GradientModel
     else { return nil }

@@ -38,7 +38,8 @@ struct AllocationTests {
     }
   }
 
-  @Test("the choice fits and is the best, where the budget ends at a step of the hull", arguments: UInt64(1)...20)
+  @Test(
+    "the choice fits and is the best, where the budget ends at a step of the hull", arguments: UInt64(1)...20)
   func optimal(_ seed: UInt64) throws {
     let items = items(seed: seed)
     for budget in stride(from: 40, through: 260, by: 7) {

@@ -69,7 +69,8 @@ struct RoundingCase {
       let (u, v) = (generator.uniform(), generator.uniform())
       return Float((-2 * log(1 - u)).squareRoot() * cos(2 * .pi * v))
     }
-    weights = Matrix(rows: rows, columns: columns, elements: (0..<rows * columns).map { _ in 0.05 * normal() })
+    weights = Matrix(
+      rows: rows, columns: columns, elements: (0..<rows * columns).map { _ in 0.05 * normal() })
     let scales = (0..<columns).map { _ in exp(0.7 * normal()) }
     var sums = [Float](repeating: 0, count: columns * columns)
     for _ in 0..<tokens {

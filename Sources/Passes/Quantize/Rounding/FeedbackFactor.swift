@@ -35,7 +35,9 @@ package struct FeedbackFactor: Sendable {
   ///
   /// - Parameter gram: `count` × `count`, symmetric, means over tokens.
   /// - Throws: ``PassError`` when even the largest ridge leaves the matrix without a factor: it holds NaN.
-  package init(gram: [Float], cross: [Float]? = nil, count: Int, ridges: [Double] = FeedbackFactor.ridges) throws {
+  package init(gram: [Float], cross: [Float]? = nil, count: Int, ridges: [Double] = FeedbackFactor.ridges)
+    throws
+  {
     let diagonal = (0..<count).map { gram[$0 * count + $0] }
     let mean = diagonal.reduce(0.0) { $0 + Double($1) } / Double(max(1, count))
     let order = (0..<count).sorted { (diagonal[$0], $1) < (diagonal[$1], $0) }
