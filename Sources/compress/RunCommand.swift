@@ -34,7 +34,7 @@ struct RunCommand: ParsableCommand {
   @Option(name: [.short, .long], help: "The run's folder (default: Reports/<model>-<recipe>).")
   var output: String?
 
-  @Option(help: "What artifacts decode to: gguf or safetensors (default: gguf, or what --for loads).")
+  @Option(help: "What artifacts decode to: gguf or safetensors (default: gguf, or what --for loads; safetensors with --w8a8).")
   var format: OutputContainer?
 
   @OptionGroup var loading: LoadingArguments
@@ -79,12 +79,12 @@ struct RunCommand: ParsableCommand {
   var seed: Int?
 
   func validate() throws {
-    if recipe != nil && (quantize.isGiven || quantize.method != nil) {
+    if recipe != nil && (quantize.isGiven || quantize.method != nil || quantize.smooth != nil) {
       throw ValidationError("Choose --recipe or flags such as --int4, not both.")
     }
     if recipe == nil && !quantize.isGiven && !budget.isGiven {
       throw ValidationError(
-        "Nothing to do: add --int4, --int8, --target-size SIZE, a budget such as --max-kld 0.02, or --recipe FILE."
+        "Nothing to do: add --int4, --int8, --w8a8, --target-size SIZE, a budget such as --max-kld 0.02, or --recipe FILE."
       )
     }
     if let context, context < 8 { throw ValidationError("--context must be at least 8.") }
@@ -125,6 +125,9 @@ struct RunCommand: ParsableCommand {
     if let loader = loading.loader {
       result.loader = loader
       result.container = LoaderRules.of(loader).containers[0]
+    } else if quantize.w8a8 {
+      // GGUF has no such thing.
+      result.container = .safetensors
     }
     if let layout = loading.layout { result.layout = layout }
     if let format { result.container = format }
