@@ -13,11 +13,14 @@ struct QuantizeArguments: ParsableArguments {
 
   @Flag(
     help:
-      "Quantize to 8 bits with activations in 8 bits, a scale a row and a scale a token (safetensors: int-quantized).")
+      "Quantize to 8 bits with activations in 8 bits, a scale a row and a scale a token (safetensors: int-quantized)."
+  )
   var w8a8 = false
 
   @Option(
-    help: "With --w8a8: how far outliers of activations go into the weights: auto, none, or 0 to 1 (default: auto).")
+    help:
+      "With --w8a8: how far outliers of activations go into the weights: auto, none, or 0 to 1 (default: auto)."
+  )
   var smooth: Smoothing?
 
   @Option(help: "The size of the finished artifact: 40MB, 38MiB. Formats are chosen by measured loss.")

@@ -34,7 +34,10 @@ struct RunCommand: ParsableCommand {
   @Option(name: [.short, .long], help: "The run's folder (default: Reports/<model>-<recipe>).")
   var output: String?
 
-  @Option(help: "What artifacts decode to: gguf or safetensors (default: gguf, or what --for loads; safetensors with --w8a8).")
+  @Option(
+    help:
+      "What artifacts decode to: gguf or safetensors (default: gguf, or what --for loads; safetensors with --w8a8)."
+  )
   var format: OutputContainer?
 
   @OptionGroup var loading: LoadingArguments
@@ -56,7 +59,9 @@ struct RunCommand: ParsableCommand {
       "Take the tokens from all over the evaluation text, not from its beginning (always with a budget).")
   var spread = false
 
-  @Option(help: "Evaluate with activations in int8, as shipped, or in f32: weights' rounding alone (default: int8).")
+  @Option(
+    help: "Evaluate with activations in int8, as shipped, or in f32: weights' rounding alone (default: int8)."
+  )
   var activations: ActivationPrecision?
 
   @OptionGroup var budget: BudgetArguments

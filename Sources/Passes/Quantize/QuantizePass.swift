@@ -132,7 +132,8 @@ public struct QuantizePass: Pass {
 
   public func plan(for checkpoint: Checkpoint) throws -> PassPlan {
     if target == .format(.w8a8), method == .awq {
-      throw PassError("w8a8 scales columns for activations and weights together: use the method gptq, imatrix or rtn")
+      throw PassError(
+        "w8a8 scales columns for activations and weights together: use the method gptq, imatrix or rtn")
     }
     var entries: [PassPlan.Entry] = []
     for tensor in checkpoint.tensors {

@@ -144,7 +144,8 @@ struct ErrorFeedbackTests {
         #expect(sample.gram.allSatisfy { $0 == 0 })
       }
       let result = try rounded(format, sample, sweeps: 2)
-      #expect(result.values.elements.allSatisfy(\.isFinite))
+      let isFinite = result.values.elements.allSatisfy { $0.isFinite }
+      #expect(isFinite)
     }
   }
 
