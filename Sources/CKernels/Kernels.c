@@ -89,6 +89,10 @@ void ck_quantize_activations(const float *x, size_t columns, void *record) {
   table()->quantize_activations(x, columns, record);
 }
 
+float ck_quantize_token(const float *x, size_t columns, void *record) {
+  return table()->quantize_token(x, columns, record);
+}
+
 void ck_multiply_rows(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,
                       const void *records, size_t tokens, float *y, size_t y_stride) {
   table()->multiply_rows(format, rows, row_bytes, row_count, columns, records, tokens, y, y_stride);

@@ -10,6 +10,7 @@ enum { CK_KIND_4, CK_KIND_5, CK_KIND_6, CK_KIND_WIDE };
 typedef struct {
   const char *name;
   void (*quantize_activations)(const float *, size_t, void *);
+  float (*quantize_token)(const float *, size_t, void *);
   void (*multiply_rows)(int, const void *, size_t, size_t, size_t, const void *, size_t, float *, size_t);
   void (*multiply_tile)(
     int, const void *, size_t, size_t, size_t, const void *, size_t, float *, size_t, void *);

@@ -28,6 +28,12 @@ enum ContainerOutput {
   }
 
   private static func gguf(_ checkpoint: Checkpoint) throws -> ContainerLayout {
+    if let tensor = checkpoint.tensors.first(where: { $0.format == .w8a8 }) {
+      throw JobError(
+        .badInput,
+        "\(checkpoint.source.path): GGUF cannot hold '\(tensor.name)' as w8a8, and what runs GGUF rounds activations to 8 "
+          + "bits anyway; use --int8, or --format safetensors")
+    }
     var (metadata, tensors) = try checkpoint.ggufContents()
     if let tensor = tensors.first(where: { GGUFTypes.number(of: $0.format) == nil }) {
       throw JobError(

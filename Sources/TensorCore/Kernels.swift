@@ -199,7 +199,7 @@ extension TensorFormat {
     case .iq4_xs: Int32(CK_IQ4_XS)
     case .i64, .i32, .i16, .i8, .u64, .u32, .u16, .u8, .bool: nil
     // Run in a form that kernels know, see WeightMatrix.
-    case .int4_g32, .int4_g64, .int4_g128, .int8_channel, .uniform8, .uniform16: nil
+    case .int4_g32, .int4_g64, .int4_g128, .int8_channel, .w8a8, .uniform8, .uniform16: nil
     }
   }
 }

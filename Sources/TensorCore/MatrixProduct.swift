@@ -38,13 +38,29 @@ struct MatrixProduct: @unchecked Sendable {
     let recordBytes = ck_activation_bytes(weights.columns)
     let memory = UnsafeMutableRawPointer.allocate(byteCount: tokens * recordBytes, alignment: 64)
     defer { memory.deallocate() }
-    nonisolated(unsafe) let records = memory
+    let own = weights.scalesTokens ? UnsafeMutablePointer<Float>.allocate(capacity: tokens) : nil
+    defer { own?.deallocate() }
+    nonisolated(unsafe) let (records, scales) = (memory, own)
     forEachPiece(of: tokens, size: 8) { range in
       for token in range {
-        ck_quantize_activations(
-          x + token * weights.columns, weights.columns, records + token * recordBytes)
+        let (source, record) = (x + token * weights.columns, records + token * recordBytes)
+        if let scales {
+          scales[token] = ck_quantize_token(source, weights.columns, record)
+        } else {
+          ck_quantize_activations(source, weights.columns, record)
+        }
       }
     }
+    multiplyRecords(records)
+    guard let own else { return }
+    nonisolated(unsafe) let (factors, results) = (own, y)
+    forEachPiece(of: tokens, size: 8) { range in
+      for token in range { ck_scale(factors[token], results + token * rows, rows) }
+    }
+  }
+
+  private func multiplyRecords(_ memory: UnsafeMutableRawPointer) {
+    nonisolated(unsafe) let records = memory
     if tokens < Int(CK_TILE_TOKENS) {
       forEachPiece(of: rows, size: decodePiece) { range in
         ck_multiply_rows(

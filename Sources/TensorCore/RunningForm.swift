@@ -14,6 +14,8 @@ struct RunningForm: Sendable {
   var columnScales: [Float]?
   /// What results are multiplied by; nil for nothing.
   var rowScales: [Float]?
+  /// Whether a token's activations are rounded with one scale for all columns, not one for each 32.
+  var scalesTokens = false
   /// How many parts of the matrix's columns lie side by side: two where codes take two bytes.
   var parts = 1
 
@@ -25,6 +27,7 @@ struct RunningForm: Sendable {
     switch format {
     case .int4_g32, .int4_g64, .int4_g128: self.init(groupsOf: format, rows: rows, columns: columns, bytes)
     case .int8_channel: self.init(channels: rows, columns: columns, bytes)
+    case .w8a8: self.init(integers: rows, columns: columns, bytes)
     case .uniform8, .uniform16: self.init(uniform: format, rows: rows, columns: columns, bytes)
     default: self.init(plain: format, columns: columns, bytes)
     }
@@ -71,6 +74,21 @@ struct RunningForm: Sendable {
     }
   }
 
+  /// Rows for activations with one scale a token become q8_0 blocks of scale 1, so that sums are integers; the rows' scales
+  /// go into the results.
+  private init(integers rows: Int, columns: Int, _ stored: ByteRegion) {
+    self.init(channels: rows, columns: columns, stored)
+    let (blocks, rowBytes) = (self.columns / 32, self.rowBytes)
+    let one = UInt16(0x3C00).littleEndian
+    let scaled = bytes
+    bytes = Self.rewritten(rows: rows, rowBytes: rowBytes) { row, target in
+      target.copyMemory(from: scaled.base + row * rowBytes, byteCount: rowBytes)
+      for block in 0..<blocks { target.storeBytes(of: one, toByteOffset: block * 34, as: UInt16.self) }
+    }
+    rowScales = (0..<rows).map { Self.half(stored, $0 * (2 + columns)) }
+    scalesTokens = true
+  }
+
   /// Uniform codes become q8_0 blocks of scale 1, between activations times c and results times r. A code of two bytes
   /// is l + 256·h with signed bytes: columns of l, and behind them columns of h for activations 256 times as large.
   private init(uniform stored: TensorFormat, rows: Int, columns: Int, _ region: ByteRegion) {
@@ -98,12 +116,14 @@ struct RunningForm: Sendable {
         target.storeBytes(of: high, toByteOffset: blocks * 34 + place, as: Int8.self)
       }
     }
-    func half(_ offset: Int) -> Float {
-      ck_half_to_float(
-        UInt16(littleEndian: region.base.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
-    }
-    rowScales = (0..<rows).map { half($0 * stride) }
-    columnScales = (0..<columns).map { half(rows * stride + 2 * $0) }
+    rowScales = (0..<rows).map { Self.half(region, $0 * stride) }
+    columnScales = (0..<columns).map { Self.half(region, rows * stride + 2 * $0) }
+  }
+
+  /// The half-precision number at a place, which need not be aligned.
+  private static func half(_ region: ByteRegion, _ offset: Int) -> Float {
+    ck_half_to_float(
+      UInt16(littleEndian: region.base.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
   }
 
   private static func rewritten(
@@ -137,7 +157,7 @@ extension RunningForm {
   /// The weights of a row: the inverse of the rewriting.
   func decode(_ row: Int, count: Int, into target: UnsafeMutablePointer<Float>) {
     let source = bytes.base + row * rowBytes
-    if takesPlainActivations, columns == count {
+    if takesPlainActivations, rowScales == nil, columns == count {
       return Kernels.decode(source, as: format, into: target, count: count)
     }
     withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { whole in

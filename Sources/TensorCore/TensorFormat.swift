@@ -15,6 +15,8 @@ public enum TensorFormat: String, CaseIterable, Hashable, Sendable, Codable {
   case int4_g128 = "int4.g128"
   /// Signed 8-bit codes with a half-precision scale for each row: x = d·q.
   case int8_channel = "int8.channel"
+  /// The same rows as `int8_channel`, for activations in 8 bits with one scale a token: W8A8.
+  case w8a8
   /// Uniform codes of one or two bytes with a half-precision scale for each row and each column: x = r·q·c.
   case uniform8, uniform16
 
@@ -44,7 +46,7 @@ public enum TensorFormat: String, CaseIterable, Hashable, Sendable, Codable {
   /// The bytes before the blocks of each row: its scale, in formats that have one a row.
   public var rowHeaderBytes: Int {
     switch self {
-    case .int8_channel, .uniform8, .uniform16: 2
+    case .int8_channel, .w8a8, .uniform8, .uniform16: 2
     default: 0
     }
   }
@@ -89,7 +91,7 @@ public enum TensorFormat: String, CaseIterable, Hashable, Sendable, Codable {
     case .int4_g32: (32, 18)
     case .int4_g64: (64, 34)
     case .int4_g128: (128, 66)
-    case .int8_channel, .uniform8: (1, 1)
+    case .int8_channel, .w8a8, .uniform8: (1, 1)
     case .uniform16: (1, 2)
     }
   }

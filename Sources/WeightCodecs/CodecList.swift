@@ -25,7 +25,8 @@ public enum CodecList {
     Int4Group(format: .int4_g32),
     Int4Group(format: .int4_g64),
     Int4Group(format: .int4_g128),
-    Int8Channel(),
+    Int8Channel(format: .int8_channel),
+    Int8Channel(format: .w8a8),
     Uniform(format: .uniform8),
     Uniform(format: .uniform16),
   ]

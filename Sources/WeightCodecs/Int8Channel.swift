@@ -5,7 +5,8 @@ import TensorCore
 ///
 /// Encoding gives codes from −127 to 127; −128, which other programs write, is read.
 struct Int8Channel: GridCodec {
-  var format: TensorFormat { .int8_channel }
+  /// `int8_channel`, or `w8a8`, whose rows are the same.
+  let format: TensorFormat
 
   func encode(
     _ row: UnsafeBufferPointer<Float>, importance: UnsafeBufferPointer<Float>?,

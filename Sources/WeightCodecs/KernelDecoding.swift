@@ -33,6 +33,6 @@ private func kernelFormat(_ format: TensorFormat) -> Int {
   case .iq4_xs: CK_IQ4_XS
   case .i64, .i32, .i16, .i8, .u64, .u32, .u16, .u8, .bool: -1
   // Decoded by their codecs.
-  case .int4_g32, .int4_g64, .int4_g128, .int8_channel, .uniform8, .uniform16: -1
+  case .int4_g32, .int4_g64, .int4_g128, .int8_channel, .w8a8, .uniform8, .uniform16: -1
   }
 }

@@ -32,7 +32,7 @@ struct ConvertCommand: ParsableCommand {
 
   @Option(
     help:
-      "Store matrices in this format: f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, iq4_nl …, int4.g128, int4.g64, int4.g32, int8.channel, int8 or int4 (default: as they are)."
+      "Store matrices in this format: f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, iq4_nl …, int4.g128, int4.g64, int4.g32, int8.channel, w8a8, int8 or int4 (default: as they are)."
   )
   var to: String?
 

@@ -1,5 +1,6 @@
 public import ArgumentParser
 public import Passes
+internal import TensorCore
 
 /// What matrices become, for commands that quantize.
 struct QuantizeArguments: ParsableArguments {
@@ -9,6 +10,18 @@ struct QuantizeArguments: ParsableArguments {
   @Flag(
     help: "Quantize to 4 bits (Q4_K, or IQ4_NL where rows do not divide by 256; in safetensors int4.g128).")
   var int4 = false
+
+  @Flag(
+    help:
+      "Quantize to 8 bits with activations in 8 bits, a scale a row and a scale a token (safetensors: int-quantized)."
+  )
+  var w8a8 = false
+
+  @Option(
+    help:
+      "With --w8a8: how far outliers of activations go into the weights: auto, none, or 0 to 1 (default: auto)."
+  )
+  var smooth: Smoothing?
 
   @Option(
     help:
@@ -29,7 +42,7 @@ struct QuantizeArguments: ParsableArguments {
   var allowRequantize = false
 
   /// Whether any flag asks for a stage.
-  var isGiven: Bool { int8 || int4 || goal != nil }
+  var isGiven: Bool { int8 || int4 || w8a8 || goal != nil }
 
   /// The size asked for, or nil.
   private var goal: SizeGoal? {
@@ -37,9 +50,10 @@ struct QuantizeArguments: ParsableArguments {
   }
 
   func validate() throws {
-    if int8 && int4 {
-      throw ValidationError("Choose --int8 or --int4; a recipe file can hold several stages.")
+    if [int8, int4, w8a8].filter(\.self).count > 1 {
+      throw ValidationError("Choose --int8, --int4 or --w8a8; a recipe file can hold several stages.")
     }
+    if smooth != nil && !w8a8 { throw ValidationError("--smooth belongs to --w8a8.") }
     if let targetSize, SizeGoal(size: targetSize) == nil {
       throw ValidationError("--target-size must be a size such as 40MB or 38MiB, not '\(targetSize)'.")
     }
@@ -49,8 +63,8 @@ struct QuantizeArguments: ParsableArguments {
     if targetSize != nil && targetBpw != nil {
       throw ValidationError("Choose --target-size or --target-bpw.")
     }
-    if (int8 || int4) && goal != nil {
-      throw ValidationError("Choose --int8/--int4 or a target; a target chooses the formats itself.")
+    if (int8 || int4 || w8a8) && goal != nil {
+      throw ValidationError("Choose --int8/--int4/--w8a8 or a target; a target chooses the formats itself.")
     }
   }
 
@@ -59,10 +73,13 @@ struct QuantizeArguments: ParsableArguments {
   /// - Parameter ships: whether a target or a budget is met with uniform codes, not with block formats.
   func pass(hasBudget: Bool, ships: Bool) -> (any Pass)? {
     var pass: QuantizePass
-    if ships, let goal = goal ?? (hasBudget && !int8 && !int4 ? .budget : nil) {
+    if ships, let goal = goal ?? (hasBudget && !int8 && !int4 && !w8a8 ? .budget : nil) {
       return ShipPass(goal, allowRequantize: allowRequantize)
     }
-    if int8 || int4 {
+    if w8a8 {
+      pass = QuantizePass(.format(.w8a8))
+      pass.smoothing = smooth ?? .chosen
+    } else if int8 || int4 {
       pass = QuantizePass(int8 ? .int8 : .int4)
     } else if let goal {
       pass = QuantizePass(.mixed(goal))
@@ -78,3 +95,7 @@ struct QuantizeArguments: ParsableArguments {
 }
 
 extension QuantizePass.Method: ExpressibleByArgument {}
+
+extension Smoothing: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}

@@ -36,7 +36,7 @@ struct RunCommand: ParsableCommand {
 
   @Option(
     help:
-      "What artifacts decode to: gguf or safetensors (default: gguf, safetensors for a target or a budget, or what --for loads)."
+      "What artifacts decode to: gguf or safetensors (default: gguf; safetensors for a target, a budget or --w8a8; what --for loads)."
   )
   var format: OutputContainer?
 
@@ -84,12 +84,12 @@ struct RunCommand: ParsableCommand {
   var seed: Int?
 
   func validate() throws {
-    if recipe != nil && (quantize.isGiven || quantize.method != nil) {
+    if recipe != nil && (quantize.isGiven || quantize.method != nil || quantize.smooth != nil) {
       throw ValidationError("Choose --recipe or flags such as --int4, not both.")
     }
     if recipe == nil && !quantize.isGiven && !budget.isGiven {
       throw ValidationError(
-        "Nothing to do: add --int4, --int8, --target-size SIZE, a budget such as --max-kld 0.02, or --recipe FILE."
+        "Nothing to do: add --int4, --int8, --w8a8, --target-size SIZE, a budget such as --max-kld 0.02, or --recipe FILE."
       )
     }
     if let context, context < 8 { throw ValidationError("--context must be at least 8.") }
@@ -134,6 +134,9 @@ struct RunCommand: ParsableCommand {
     if let loader = loading.loader {
       result.loader = loader
       result.container = LoaderRules.of(loader).containers[0]
+    } else if quantize.w8a8 {
+      // GGUF has no such thing.
+      result.container = .safetensors
     }
     if let layout = loading.layout { result.layout = layout }
     if let format { result.container = format }

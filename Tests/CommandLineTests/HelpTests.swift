@@ -17,9 +17,11 @@ struct HelpTests {
   @Test(
     "a command line that cannot be meant is refused with exit code 64 and one clear reason",
     arguments: [
-      (["model.bin"], "Nothing to do: add --int4, --int8, --target-size SIZE"),
-      (["--int4", "--int8", "model.bin"], "Choose --int8 or --int4"),
+      (["model.bin"], "Nothing to do: add --int4, --int8, --w8a8, --target-size SIZE"),
+      (["--int4", "--int8", "model.bin"], "Choose --int8, --int4 or --w8a8"),
       (["--int4", "--recipe", "r.yaml", "model.bin"], "Choose --recipe or flags such as --int4"),
+      (["--int4", "--smooth", "0.5", "model.bin"], "--smooth belongs to --w8a8."),
+      (["--w8a8", "--smooth", "2", "model.bin"], "The value '2' is invalid for '--smooth <smooth>'"),
       (["--int4"], "Missing expected argument '<model>'"),
       (["--int4", "model.bin", "--colour"], "Unknown option '--colour'"),
       (["--int4", "model.bin", "--threads", "0"], "--threads must be from 1 to 1024."),

@@ -76,6 +76,19 @@ static void compare_products(const ck_kernels *set, size_t which, size_t rows, s
     printf("%s: quantized activations differ\n", set->name);
     failures++;
   }
+  for (size_t t = 0; t < tokens; t++) {
+    // One scale a token; the records of the comparison below are those of blocks.
+    uint8_t *a = aligned_alloc(64, record), *b = aligned_alloc(64, record);
+    memset(a, 0, record), memset(b, 0, record);
+    float p = set->quantize_token(x + t * columns, columns, a);
+    float q = twin->quantize_token(x + t * columns, columns, b);
+    comparisons++;
+    if (p != q || memcmp(a, b, record)) {
+      printf("%s: activations quantized for a token differ\n", set->name);
+      failures++;
+    }
+    free(a), free(b);
+  }
   void *scratch = aligned_alloc(64, ck_tile_scratch_bytes(columns));
   for (int tiled = 0; tiled < 2; tiled++) {
     const ck_kernels *sets[2] = {set, twin};

@@ -198,6 +198,41 @@ import Testing
       try change { Array($0.prefix(8)) + [UInt8](repeating: 255, count: 32) + $0.dropFirst(40) } == "nothing")
   }
 
+  /// Activations that are rounded in another way than is run here, and groups that cannot be told apart.
+  @Test func roundedActivations() throws {
+    func change(_ old: String, _ new: String) throws -> String {
+      try Self.failure(.w8a8) { source in
+        let text = try #require(source.configuration).text().replacing(old, with: new)
+        source.configuration = try Array(text.utf8).withUnsafeBytes { try JSONValue(parsing: $0) }
+      }
+    }
+    #expect(try change("no such text", "") == "nothing")
+    for (old, new) in [
+      ("\"strategy\":\"token\"", "\"strategy\":\"tensor\""), ("\"dynamic\":true", "\"dynamic\":false"),
+      ("\"dynamic\":true", "\"dynamic\":\"local\""),
+    ] {
+      #expect(
+        try change(old, new)
+          == "folder: compressed-tensors group 'group_0' rounds activations in a way that is not read here (8-bit integers "
+          + "are, symmetric, one scale a token, dynamic); start from the original checkpoint")
+    }
+    let groups = "\"config_groups\":{\"x\":{\"targets\":[\"re:.*[qk]_proj\"],\"input_activations\":null},"
+    #expect(
+      try change("\"config_groups\":{", groups)
+        == "folder: compressed-tensors groups with and without rounded activations are told apart here by names, not by "
+        + "'re:.*[qk]_proj'; start from the original checkpoint")
+  }
+
+  @Test func fewBitsWithRoundedActivations() throws {
+    let text = try Self.failure(.int4_g32) { source in
+      let text = try #require(source.configuration).text().replacing(
+        "\"input_activations\":null",
+        with: "\"input_activations\":{\"num_bits\":8,\"strategy\":\"token\",\"dynamic\":true}")
+      source.configuration = try Array(text.utf8).withUnsafeBytes { try JSONValue(parsing: $0) }
+    }
+    #expect(text.contains("4-bit codes with 1 scales a row for activations in 8 bits are not read here"))
+  }
+
   @Test func layoutsThatCannotHoldAFormat() throws {
     func failure(_ checkpoint: Checkpoint, _ layout: PackedLayout?) -> String {
       do {
@@ -212,6 +247,10 @@ import Testing
     var blocks = try PackedTests.quantized(.int8_channel)
     blocks.tensors[0].format = .q8_0
     #expect(failure(blocks, nil).contains("safetensors has no such blocks; use --format gguf"))
+    let rounded = try PackedTests.quantized(.w8a8)
+    for layout in [PackedLayout.gptq, .own] {
+      #expect(failure(rounded, layout).contains("layout cannot say that activations are integers"))
+    }
     var embedding = try PackedTests.quantized(.int8_channel)
     embedding.tensors[0].format = .int8_channel
     #expect(failure(embedding, nil).contains("quantizes linear layers; keep the token-embedding in bf16"))

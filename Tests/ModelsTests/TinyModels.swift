@@ -54,7 +54,9 @@ struct Reference {
   let values: Matrix
 
   /// Reads `input_ids`, and `logits` or `embeddings`; rows of ids end where `attention_mask` does.
-  init(_ path: String) throws {
+  ///
+  /// - Parameter name: other values to take in place of these.
+  init(_ path: String, values name: String? = nil) throws {
     let source = try SafetensorsFile.read(MappedFile(path: path))
     func integers(_ name: String) throws -> [Int]? {
       guard let tensor = source.tensors.first(where: { $0.name == name }) else { return nil }
@@ -72,7 +74,8 @@ struct Reference {
     ids = (0..<flat.count / columns).map { row in
       (row * columns..<(row + 1) * columns).filter { mask[$0] == 1 }.map { flat[$0] }
     }
-    let output = try #require(source.tensors.first { $0.name == "logits" || $0.name == "embeddings" })
+    let names = name.map { [$0] } ?? ["logits", "embeddings"]
+    let output = try #require(source.tensors.first { names.contains($0.name) })
     values = Matrix(rows: output.rowCount, columns: output.rowLength, elements: try output.values())
   }
 }

@@ -46,11 +46,12 @@ import Testing
       #expect(try Self.refusal(loader, Self.all(format), .safetensors, .compressedTensors) == nil)
       #expect(try Self.refusal(loader, Self.all(format), .safetensors, .gptq) == nil)
     }
+    #expect(try Self.refusal(loader, Self.all(.w8a8), .safetensors, .compressedTensors) == nil)
     #expect(try Self.refusal(loader, [:], .safetensors) == nil)
     #expect(
       try Self.refusal(loader, Self.all(.uniform8), .safetensors, .own)
         == "\(loader.rawValue) does not load 'model.layers.0.self_attn.q_proj.weight' as uniform8: "
-        + "it takes int4.g128, int4.g64, int4.g32 and int8.channel")
+        + "it takes int4.g128, int4.g64, int4.g32, int8.channel and w8a8")
     #expect(
       try Self.refusal(loader, Self.all(.q8_0), .gguf)
         == "\(loader.rawValue) loads safetensors, not gguf: leave --format out")

@@ -55,6 +55,21 @@ struct RecipeTests {
     #expect(try Recipe(yaml: recipe.yaml, path: "again").yaml == recipe.yaml)
   }
 
+  @Test("w8a8 has an exponent, or chooses one")
+  func smoothing() throws {
+    for (text, smoothing) in [
+      ("", Smoothing.chosen), (", smooth: auto", .chosen), (", smooth: none", Smoothing.none),
+      (", smooth: 0.85", .exponent(0.85)), (", smooth: 1", .exponent(1)),
+    ] {
+      let yaml = "format: safetensors\nstages:\n  - quantize: {format: w8a8\(text)}\n"
+      let recipe = try Recipe(yaml: yaml, path: "r.yaml")
+      let pass = try #require(recipe.stages[0] as? QuantizePass)
+      #expect(pass.target == .format(.w8a8) && pass.smoothing == smoothing)
+      #expect(recipe.name == "w8a8")
+      #expect(try Recipe(yaml: recipe.yaml, path: "again").yaml == recipe.yaml)
+    }
+  }
+
   @Test(
     "what is wrong is named, with its line",
     arguments: [
@@ -73,6 +88,11 @@ struct RecipeTests {
       ("stages:\n  - prune: {}\n", "unknown pass 'prune'; known are quantize"),
       ("stages:\n  - quantize: {format: int3}\n", "unknown format 'int3'; known are int8, int4, mixed, q8_0"),
       ("stages:\n  - quantize: {format: int4, bits: 4}\n", "unknown key 'bits' in 'quantize'"),
+      ("stages:\n  - quantize: {format: int8, smooth: 0.5}\n", "unknown key 'smooth' in 'quantize'"),
+      (
+        "stages:\n  - quantize: {format: w8a8, smooth: 1.5}\n",
+        "'smooth' must be auto, none or an exponent from 0 to 1, not '1.5'"
+      ),
       (
         "stages:\n  - quantize: {format: int4}\n    more: 1\n",
         "a stage has exactly one key, the pass: quantize"

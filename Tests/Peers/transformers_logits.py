@@ -36,6 +36,43 @@ def convert(program, source, target, *more):
     return target
 
 
+def rounding_inputs(model, packed):
+    """The model with the inputs of its quantized layers rounded to 8 bits, one scale a token, as the package has it."""
+    quantized = {key[: -len(".weight_scale")] for key in load_file(packed / "model.safetensors") if "_scale" in key}
+
+    def rounded(module, inputs):
+        step = inputs[0].abs().amax(-1, keepdim=True) / 127.5
+        return (torch.clamp(torch.round(inputs[0] / step), -128, 127) * step,)
+
+    for name, module in model.named_modules():
+        if name in quantized:
+            module.register_forward_pre_hook(rounded)
+    return model
+
+
+def check_rounded(program, model, folder, text, failures):
+    """W8A8: the package rounds activations by the definition; `compress` differs from it as max / 127 does from max / 127.5."""
+    packed = convert(program, model, folder / "packed", "--to", "w8a8", "--for", "transformers")
+    plain = convert(program, packed, folder / "plain", "--to", "f32", "--allow-requantize")
+    vocabulary = json.loads((packed / "config.json").read_text())["vocab_size"]
+    ids = torch.randint(3, vocabulary, (2, 96), generator=torch.Generator().manual_seed(1))
+    found = logits(packed, ids)
+    network = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.float32).eval()
+    with torch.no_grad():
+        floats = network(ids).logits
+        expected = rounding_inputs(network, packed)(ids).logits
+    size = float(floats.abs().max())
+    error, rounding = (float((found - other).abs().max()) / size for other in (expected, floats))
+    report = json.loads(compress(
+        program, "eval", packed, "--baseline", plain, "--eval", text, "--eval-tokens", 2048, "--context", 128, "--json",
+        "-q"))
+    divergence = report["evaluation"]["metrics"]["divergence"]["mean"]["value"]
+    print(f"{model}  w8a8          transformers {error:.1e} (rounded activations change {rounding:.1e})   "
+          f"compress KLD {divergence:.1e} by rounded activations")
+    failures.require(error < 1e-2, f"{model} as w8a8: logits differ by {error:.1e} of the largest")
+    failures.require(divergence < 1e-2, f"{model} as w8a8: KL divergence {divergence} by rounded activations")
+
+
 def check_transformers(program, model, name, folder, text, failures):
     packed = convert(program, model, folder / "packed", "--to", name, "--for", "transformers")
     plain = convert(program, packed, folder / "plain", "--to", "f32", "--allow-requantize")
@@ -92,6 +129,8 @@ def main():
             with tempfile.TemporaryDirectory() as folder:
                 check_transformers(
                     arguments.compress, model, name, pathlib.Path(folder), arguments.text, failures)
+        with tempfile.TemporaryDirectory() as folder:
+            check_rounded(arguments.compress, model, pathlib.Path(folder), arguments.text, failures)
         # One group size for the whole model, or none.
         for name in ["int4.g32", "int8.channel"]:
             with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ import Testing
           : Int(Int16(bitPattern: UInt16(bytes[place]) | UInt16(bytes[place + 1]) << 8))
       }
     }
-    let scales = (0..<columns).map { format == .int8_channel ? 1 : half(rows * stride + 2 * $0) }
+    let scales = (0..<columns).map { format.trailerBytesPerColumn == 0 ? 1 : half(rows * stride + 2 * $0) }
     return (codes, (0..<rows).map { half($0 * stride) }, scales)
   }
 
@@ -57,7 +57,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [TensorFormat.int4_g64, .int4_g128, .int8_channel, .uniform8, .uniform16])
+  @Test(arguments: [TensorFormat.int4_g64, .int4_g128, .int8_channel, .w8a8, .uniform8, .uniform16])
   func threadsDoNotChangeABit(format: TensorFormat) {
     let (rows, columns, tokens) = (333, 512, 5)
     let bytes = ByteRegion(randomRows(format, rows: rows, columns: columns, seed: 9))

@@ -7,8 +7,8 @@ import WeightCodecs
 @Suite struct DecodingTests {
   @Test(arguments: CodecList.all.map(\.format))
   func `reads the same bits as the tools that define the format`(_ format: TensorFormat) throws {
-    let expected = try fixtureFloats("decode-\(format.rawValue).f32")
-    let bytes = try fixtureBytes("decode-\(format.rawValue).bytes")
+    let expected = try fixtureFloats(fixtureName(format, "f32"))
+    let bytes = try fixtureBytes(fixtureName(format, "bytes"))
     let decoded = try TensorCoding.decode(bytes, format: format, rows: 1, columns: expected.count).elements
     // The sign and payload of a NaN that arithmetic makes are the processor's.
     let different = expected.indices.filter {
@@ -19,8 +19,8 @@ import WeightCodecs
 
   @Test(arguments: [TensorFormat.f16, .bf16, .f32, .f8_e4m3, .f8_e5m2])
   func `NaNs of plain elements keep their bits`(_ format: TensorFormat) throws {
-    let expected = try fixtureFloats("decode-\(format.rawValue).f32")
-    let bytes = try fixtureBytes("decode-\(format.rawValue).bytes")
+    let expected = try fixtureFloats(fixtureName(format, "f32"))
+    let bytes = try fixtureBytes(fixtureName(format, "bytes"))
     let decoded = try TensorCoding.decode(bytes, format: format, rows: 1, columns: expected.count).elements
     #expect(expected.contains { $0.isNaN })
     #expect(expected.map(\.bitPattern) == decoded.map(\.bitPattern))
@@ -28,8 +28,8 @@ import WeightCodecs
 
   @Test(arguments: CodecList.all.map(\.format))
   func `rows may start at any address`(_ format: TensorFormat) throws {
-    let bytes = array(try fixtureBytes("decode-\(format.rawValue).bytes"))
-    let expected = try fixtureFloats("decode-\(format.rawValue).f32")
+    let bytes = array(try fixtureBytes(fixtureName(format, "bytes")))
+    let expected = try fixtureFloats(fixtureName(format, "f32"))
     let shifted = ByteRegion([0xAA] + bytes).slice(1..<bytes.count + 1)
     let decoded = try TensorCoding.decode(shifted, format: format, rows: 1, columns: expected.count).elements
     let same = zip(expected, decoded).allSatisfy { $0.bitPattern == $1.bitPattern || ($0.isNaN && $1.isNaN) }
@@ -49,8 +49,8 @@ import WeightCodecs
 @Suite(.serialized) struct BaselineTests {
   @Test(arguments: CodecList.all.map(\.format))
   func `decoding gives the same bits on every instruction set`(_ format: TensorFormat) throws {
-    let bytes = try fixtureBytes("decode-\(format.rawValue).bytes")
-    let count = try fixtureFloats("decode-\(format.rawValue).f32").count
+    let bytes = try fixtureBytes(fixtureName(format, "bytes"))
+    let count = try fixtureFloats(fixtureName(format, "f32")).count
     let fast = try TensorCoding.decode(bytes, format: format, rows: 1, columns: count).elements
     ck_limit_to_baseline(1)
     defer { ck_limit_to_baseline(0) }

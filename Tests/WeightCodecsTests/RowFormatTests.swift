@@ -74,7 +74,7 @@ import WeightCodecs
     #expect(coarse.rows == [0.0126953125])
   }
 
-  @Test(arguments: [TensorFormat.int4_g32, .int4_g64, .int4_g128, .int8_channel])
+  @Test(arguments: [TensorFormat.int4_g32, .int4_g64, .int4_g128, .int8_channel, .w8a8])
   func `codes can be replaced, and scales read, as decoding uses them`(_ format: TensorFormat) throws {
     let columns = 256
     let codec = try #require(CodecList.gridCodec(for: format))

@@ -11,7 +11,12 @@ let searched: [(format: TensorFormat, bound: Double)] = [
 ]
 
 /// The formats that can be written and quantize.
-let quantized: [TensorFormat] = searched.map(\.format) + [.q8_0, .int8_channel, .uniform8, .uniform16]
+let quantized: [TensorFormat] = searched.map(\.format) + [.q8_0, .int8_channel, .w8a8, .uniform8, .uniform16]
+
+/// The file of stored rows in a format; those of `w8a8` are `int8.channel`'s.
+func fixtureName(_ format: TensorFormat, _ ending: String) -> String {
+  "decode-\(format == .w8a8 ? TensorFormat.int8_channel.rawValue : format.rawValue).\(ending)"
+}
 
 /// Normal numbers from a seed.
 func normal(_ count: Int, seed: UInt64, scale: Float = 1) -> [Float] {

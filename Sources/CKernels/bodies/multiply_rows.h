@@ -13,34 +13,63 @@ CK_INLINE CK(record) CK(open_record)(const void *records, size_t index, size_t c
   return (CK(record)){base, d, d + blocks, d + 2 * blocks};
 }
 
-static void CK(quantize_activations)(const float *x, size_t columns, void *record) {
+// The sizes of 32 numbers as bits, so that NaN counts as the largest of all: the larger of x[i] and x[i + 16].
+CK_INLINE CK(i16v) CK(sizes_32)(const float *x) {
+  CK(f16v) low = CK(load)(x), high = CK(load)(x + 16);
+  return __builtin_elementwise_max((CK(i16v))low & 0x7fffffff, (CK(i16v))high & 0x7fffffff);
+}
+
+// What the largest number becomes: the scale max / 127 and its inverse.
+typedef struct {
+  float scale, inverse;
+} CK(rounding);
+
+CK_INLINE CK(rounding) CK(rounding_of)(CK(i16v) sizes) {
+  int32_t bits = __builtin_reduce_max(sizes);
+  float most;
+  __builtin_memcpy(&most, &bits, 4);
+  // 127 / most overflows for the smallest numbers: such a block counts as zero.
+  int vanishes = most <= 0x1p-120f;
+  CK(rounding) result = {vanishes ? 0 : most / 127, vanishes ? 0 : 127 / most};
+  if (bits >= 0x7f800000) result.scale = __builtin_nanf("");  // must not turn into a plausible result
+  return result;
+}
+
+// The codes of 32 numbers, and their sums times `scale`, as block `b` of a record.
+CK_INLINE void CK(quantize_32)(const float *x, float inverse, float scale, CK(record) r, size_t b) {
 #pragma clang fp contract(off)  // the codes are the same on every instruction set
-  CK(record) r = CK(open_record)(record, 0, columns);
-  int8_t *codes = (int8_t *)r.codes;
+  int8_t *codes = (int8_t *)r.codes + 32 * b;
   float *d = (float *)r.d, *sums32 = (float *)r.sums32, *sums16 = (float *)r.sums16;
-  for (size_t b = 0; b < columns / 32; b++, x += 32, codes += 32) {
-    CK(f16v) low = CK(load)(x), high = CK(load)(x + 16);
-    // The largest |x| as bits, so that NaN counts as the largest of all.
-    CK(i16v) sizes = __builtin_elementwise_max((CK(i16v))low & 0x7fffffff, (CK(i16v))high & 0x7fffffff);
-    int32_t bits = __builtin_reduce_max(sizes);
-    float most;
-    __builtin_memcpy(&most, &bits, 4);
-    // 127 / most overflows for the smallest numbers: such a block counts as zero.
-    int vanishes = most <= 0x1p-120f;
-    float scale = vanishes ? 0 : most / 127, inverse = vanishes ? 0 : 127 / most;
-    if (bits >= 0x7f800000) scale = __builtin_nanf("");  // must not turn into a plausible result
-    // Adding 1.5·2²³ rounds to nearest even and leaves the integer in the low bits.
-    CK(i16v) i = (CK(i16v))(low * inverse + 0x1.8p23f) - 0x4b400000;
-    CK(i16v) j = (CK(i16v))(high * inverse + 0x1.8p23f) - 0x4b400000;
-    CK(b16v) first = __builtin_convertvector(i, CK(b16v)), second = __builtin_convertvector(j, CK(b16v));
-    __builtin_memcpy(codes, &first, 16);
-    __builtin_memcpy(codes + 16, &second, 16);
-    int32_t sum_low = __builtin_reduce_add(i), sum_high = __builtin_reduce_add(j);
-    d[b] = scale;
-    sums32[b] = scale * (float)(sum_low + sum_high);
-    sums16[2 * b] = scale * (float)sum_low;
-    sums16[2 * b + 1] = scale * (float)sum_high;
+  // Adding 1.5·2²³ rounds to nearest even and leaves the integer in the low bits.
+  CK(i16v) i = (CK(i16v))(CK(load)(x) * inverse + 0x1.8p23f) - 0x4b400000;
+  CK(i16v) j = (CK(i16v))(CK(load)(x + 16) * inverse + 0x1.8p23f) - 0x4b400000;
+  CK(b16v) first = __builtin_convertvector(i, CK(b16v)), second = __builtin_convertvector(j, CK(b16v));
+  __builtin_memcpy(codes, &first, 16);
+  __builtin_memcpy(codes + 16, &second, 16);
+  int32_t sum_low = __builtin_reduce_add(i), sum_high = __builtin_reduce_add(j);
+  d[b] = scale;
+  sums32[b] = scale * (float)(sum_low + sum_high);
+  sums16[2 * b] = scale * (float)sum_low;
+  sums16[2 * b + 1] = scale * (float)sum_high;
+}
+
+static void CK(quantize_activations)(const float *x, size_t columns, void *record) {
+  CK(record) r = CK(open_record)(record, 0, columns);
+  for (size_t b = 0; b < columns / 32; b++, x += 32) {
+    CK(rounding) rounding = CK(rounding_of)(CK(sizes_32)(x));
+    CK(quantize_32)(x, rounding.inverse, rounding.scale, r, b);
   }
+}
+
+static float CK(quantize_token)(const float *x, size_t columns, void *record) {
+  CK(record) r = CK(open_record)(record, 0, columns);
+  CK(i16v) sizes = {0};
+  for (size_t b = 0; b < columns / 32; b++) {
+    sizes = __builtin_elementwise_max(sizes, CK(sizes_32)(x + 32 * b));
+  }
+  CK(rounding) rounding = CK(rounding_of)(sizes);
+  for (size_t b = 0; b < columns / 32; b++) CK(quantize_32)(x + 32 * b, rounding.inverse, 1, r, b);
+  return rounding.scale;
 }
 
 CK_INLINE CK(i8v) CK(dot_codes)(const int kind, const uint8_t *u, const int8_t *a) {

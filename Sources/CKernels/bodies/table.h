@@ -2,6 +2,7 @@
 const ck_kernels CK(ck_kernels) = {
   .name = CK_NAME,
   .quantize_activations = CK(quantize_activations),
+  .quantize_token = CK(quantize_token),
   .multiply_rows = CK(multiply_rows),
   .multiply_tile = CK(multiply_tile),
   .multiply_float_rows = CK(multiply_float_rows),

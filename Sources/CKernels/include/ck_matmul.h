@@ -20,6 +20,11 @@ size_t ck_activation_bytes(size_t columns);
 // d = NaN. The codes are the same on every instruction set.
 void ck_quantize_activations(const float *x, size_t columns, void *record);
 
+// The same with one scale for the whole token, which is returned and not in the record: its blocks have d = 1, so that
+// products with rows of scale 1 are the integers Σ c·a themselves, exact as long as they and what they are added up
+// from stay below 2²⁴, and rounded as floats beyond. Zeros give 0; a NaN or an infinity gives NaN.
+float ck_quantize_token(const float *x, size_t columns, void *record);
+
 // y[t · y_stride + r] for r < row_count, from `tokens` consecutive records: row by row, made for few tokens.
 // `format` is a block format (CK_Q4_0 …); row r starts at rows + r · row_bytes, with any alignment.
 void ck_multiply_rows(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,

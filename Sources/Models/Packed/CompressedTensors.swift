@@ -8,10 +8,13 @@ import TensorCore
 /// - `X.weight_packed` I32 [rows, ⌈columns·bits/32⌉]: codes plus 2^(bits − 1), from the lowest bits on; rest of the row 0;
 /// - `X.weight_scale` F16 [rows, groups], groups = columns / group, or 1;
 /// - `X.weight_shape` I64 [2]: rows, columns.
+///
+/// Rows for activations in 8 bits (`w8a8`) are `int-quantized`, as vLLM wants them for its integer kernels:
+/// `X.weight` I8 [rows, columns], `X.weight_scale` F16 [rows, 1]; `config.json` says how activations are rounded.
 enum CompressedTensors {
   /// The parts that a quantized tensor becomes.
   ///
-  /// - Precondition: the format is `int4.g…` or `int8.channel`.
+  /// - Precondition: the format is `int4.g…`, `int8.channel` or `w8a8`.
   static func parts(of tensor: StoredTensor, module: String) -> [StoredTensor] {
     let (rows, columns, format) = (tensor.rowCount, tensor.rowLength, tensor.format)
     let scales = StoredScales.count(format, columns: columns)
@@ -24,11 +27,33 @@ enum CompressedTensors {
         }
       }
     }
+    if format == .w8a8 {
+      let codes = tensor.derived(module + ".weight", shape: [rows, columns], format: .i8) { source, target in
+        for row in 0..<rows {
+          (target + row * columns).copyMemory(
+            from: source.base + row * (2 + columns) + 2, byteCount: columns)
+        }
+      }
+      return [codes, scale]
+    }
     let sizes = [Int64(rows).littleEndian, Int64(columns).littleEndian].withUnsafeBytes { Array($0) }
     let shape = StoredTensor(
       name: module + ".weight_shape", shape: [2], format: .i64, bytes: TensorBytes(ByteRegion(sizes)))
     return [packed(tensor, name: module + ".weight_packed"), scale, shape]
   }
+
+  /// The name of a format's compression in `config.json`.
+  static func compression(_ format: TensorFormat) -> String {
+    format == .w8a8 ? "int-quantized" : "pack-quantized"
+  }
+
+  /// Activations in 8 bits with one scale a token, made as they come.
+  static let tokenActivations = JSONValue.object(
+    JSONObject([
+      ("num_bits", .integer(8)), ("type", .string("int")), ("symmetric", .bool(true)),
+      ("strategy", .string("token")), ("group_size", .null), ("dynamic", .bool(true)), ("actorder", .null),
+      ("block_structure", .null), ("observer", .null), ("observer_kwargs", .object(JSONObject())),
+    ]))
 
   private static func packed(_ tensor: StoredTensor, name: String) -> StoredTensor {
     let (rows, columns, format) = (tensor.rowCount, tensor.rowLength, tensor.format)

@@ -16,8 +16,9 @@ enum CompressedTensorsReader {
 
   /// The module's matrix: as it is when it is not quantized.
   ///
+  /// - Parameter roundsTokens: whether the layer's activations are rounded to 8 bits with one scale a token.
   /// - Throws: ``ModelError``: parts that are missing or do not fit, and schemes that are not read here.
-  static func matrix(of module: PackedParts) throws -> StoredTensor {
+  static func matrix(of module: PackedParts, roundsTokens: Bool = false) throws -> StoredTensor {
     let name = module.module + ".weight"
     for (ending, what) in unread where module.parts[ending] != nil {
       throw ModelError(
@@ -35,7 +36,7 @@ enum CompressedTensorsReader {
       let (rows, columns) = (stored.shape[0], stored.shape[1])
       let groups = try groups(of: scale, rows: rows)
       return try ForeignCodes(
-        name: name, rows: rows, columns: columns, bits: 8, groups: groups,
+        name: name, rows: rows, columns: columns, bits: 8, groups: groups, roundsTokens: roundsTokens,
         codes: { try stored.bytes.load().array.map { $0 ^ 0x80 } }, scales: scales
       ).tensor()
     }
@@ -55,6 +56,7 @@ enum CompressedTensorsReader {
     }
     return try ForeignCodes(
       name: name, rows: rows, columns: columns, bits: bits, groups: try groups(of: scale, rows: rows),
+      roundsTokens: roundsTokens,
       codes: {
         try ForeignCodes.unpacked(packed, rows: rows, columns: columns, words: words, bits: bits)
       }, scales: scales

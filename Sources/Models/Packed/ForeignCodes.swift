@@ -11,6 +11,8 @@ struct ForeignCodes: Sendable {
   var bits: Int
   /// The scales of a row: each for `columns / groups` weights.
   var groups: Int
+  /// Whether activations are rounded to 8 bits with one scale a token.
+  var roundsTokens = false
   /// All codes, one a byte, row by row.
   var codes: @Sendable () throws -> [UInt8]
   /// All scales as bits of halves, row by row.
@@ -19,7 +21,7 @@ struct ForeignCodes: Sendable {
   /// The same numbers in a format of ours.
   ///
   /// Four bits become `int4.g128`, `.g64` or `.g32`, whichever divides the group, scales repeated; one scale a row of any
-  /// length becomes `int8.channel`; eight bits in groups become `q8_0`.
+  /// length becomes `int8.channel`, or `w8a8` where activations are rounded, too; eight bits in groups become `q8_0`.
   /// - Throws: ``ModelError`` when no format holds them.
   func tensor() throws -> StoredTensor {
     guard groups > 0, columns % groups == 0 else {
@@ -28,6 +30,12 @@ struct ForeignCodes: Sendable {
         "tensor '\(name)': \(groups) scales for rows of \(columns), which they do not divide")
     }
     let group = columns / groups
+    guard !roundsTokens || (bits == 8 && groups == 1) else {
+      throw ModelError(
+        .unsupported, "",
+        "tensor '\(name)': \(bits)-bit codes with \(groups) scales a row for activations in 8 bits are not read here; "
+          + "8 bits with one scale a row are")
+    }
     if bits == 4, let format = [128, 64, 32].first(where: { group % $0 == 0 }).flatMap(Int4Codes.format) {
       return made(format) { codes, scales, target in
         let length = format.blockSize
@@ -37,7 +45,7 @@ struct ForeignCodes: Sendable {
     }
     if groups == 1 {
       let center: UInt8 = bits == 4 ? 8 : 128
-      return made(.int8_channel) { codes, scales, target in
+      return made(roundsTokens ? .w8a8 : .int8_channel) { codes, scales, target in
         (target[0], target[1]) = (UInt8(truncatingIfNeeded: scales[0]), UInt8(scales[0] >> 8))
         for column in 0..<columns { target[2 + column] = codes[column] &- center }
       }

@@ -14,7 +14,7 @@ enum GPTQ {
   static let endings = ["qweight", "qzeros", "scales", "g_idx"]
 
   /// The bits of a format's codes.
-  static func bits(_ format: TensorFormat) -> Int { format == .int8_channel ? 8 : 4 }
+  static func bits(_ format: TensorFormat) -> Int { format == .int8_channel || format == .w8a8 ? 8 : 4 }
 
   /// Why a tensor cannot be stored so; nil when it can.
   static func obstacle(_ tensor: StoredTensor) -> String? {

@@ -35,11 +35,15 @@ extension Checkpoint {
     }
     switch tensor.format {
     case .int4_g32, .int4_g64, .int4_g128, .int8_channel: break
+    case .w8a8 where layout != .compressedTensors:
+      return
+        "the \(layout.rawValue) layout cannot say that activations are integers; use the compressed-tensors layout"
+    case .w8a8: break
     case .uniform8, .uniform16:
       return layout == .own ? nil : "the \(layout.rawValue) layout has no uniform codes; leave the layout out"
     default:
       return
-        "safetensors has no such blocks; use --format gguf, or int4.g128, int4.g64, int4.g32 or int8.channel"
+        "safetensors has no such blocks; use --format gguf, or int4.g128, int4.g64, int4.g32, int8.channel or w8a8"
     }
     guard layout != .own else { return nil }
     guard role(of: tensor).isLinear else {
@@ -102,9 +106,11 @@ extension Checkpoint {
     let groups = schemes.enumerated().map { index, scheme in
       ("group_\(index)", group(scheme.format, targets: targets(scheme.modules, of: schemes.map(\.modules))))
     }
+    let compression = Set(schemes.map { CompressedTensors.compression($0.format) }).sorted()
     return .object(
       JSONObject([
-        ("quant_method", .string("compressed-tensors")), ("format", .string("pack-quantized")),
+        ("quant_method", .string("compressed-tensors")),
+        ("format", .string(compression.count == 1 ? compression[0] : "mixed-precision")),
         ("quantization_status", .string("compressed")), ("global_compression_ratio", .null),
         ("kv_cache_scheme", .null), ("ignore", .array(ignored.map { .string($0) })),
         ("config_groups", .object(JSONObject(groups))),
@@ -115,8 +121,9 @@ extension Checkpoint {
     let group = Int4Codes.group(format)
     return .object(
       JSONObject([
-        ("targets", .array(targets.map { .string($0) })), ("input_activations", .null),
-        ("output_activations", .null), ("format", .string("pack-quantized")),
+        ("targets", .array(targets.map { .string($0) })),
+        ("input_activations", format == .w8a8 ? CompressedTensors.tokenActivations : .null),
+        ("output_activations", .null), ("format", .string(CompressedTensors.compression(format))),
         (
           "weights",
           .object(

@@ -14,7 +14,10 @@ extension ModelSource {
     switch PackedLayout(rawValue: method) {
     case .compressedTensors:
       try ModelSource.checkCompressedTensors(settings)
-      result.tensors = try withModules(CompressedTensorsReader.endings, CompressedTensorsReader.matrix)
+      let activations = try RoundedActivations(settings)
+      result.tensors = try withModules(CompressedTensorsReader.endings) { module in
+        try CompressedTensorsReader.matrix(of: module, roundsTokens: try activations.contains(module.module))
+      }
     case .own:
       guard settings["version"]?.intValue == 1 else {
         throw ModelError(

@@ -181,7 +181,10 @@ package final class CalibrationSweep {
         Step(
           block: index, layers: try CalibrationSweep.matrices(step.layers, of: before),
           observation: observation, sources: []))
-      for (name, tensor) in result { replaced[name] = try CalibrationSweep.decoded(tensor) }
+      // Layers that round their inputs go on rounding them, so that what follows sees what it will get.
+      for (name, tensor) in result {
+        replaced[name] = tensor.format == .w8a8 ? tensor : try CalibrationSweep.decoded(tensor)
+      }
       let third = try current()
       if original !== compressed { try finish(step: place, of: first, width: step.inputWidth, original) }
       try finish(step: place, of: third, width: step.inputWidth, compressed)

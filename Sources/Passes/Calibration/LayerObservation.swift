@@ -10,6 +10,8 @@ package struct LayerObservation: Sendable {
   package private(set) var gram: [Float]
   /// E[x x′ᵀ], width × width, rows for the original's inputs.
   package private(set) var cross: [Float]
+  /// max |x′| of each column.
+  package private(set) var maxima: [Float]
   /// The inputs of held-out sequences, tokens × width: the original's and the compressed model's.
   package private(set) var heldOut: (original: [Float], compressed: [Float]) = ([], [])
 
@@ -18,6 +20,7 @@ package struct LayerObservation: Sendable {
     self.width = width
     gram = [Float](repeating: 0, count: width * width)
     cross = gram
+    maxima = [Float](repeating: 0, count: width)
   }
 
   /// The number of held-out tokens.
@@ -37,6 +40,12 @@ package struct LayerObservation: Sendable {
       if let base = $0.baseAddress {
         LinearAlgebra.addCross(
           of: original, columnsA: width, compressed, columnsB: width, rows: tokens, to: base)
+      }
+    }
+    maxima.withUnsafeMutableBufferPointer { maxima in
+      for token in 0..<tokens {
+        let row = compressed + token * width
+        for column in 0..<width { maxima[column] = max(maxima[column], abs(row[column])) }
       }
     }
     self.tokens += tokens

@@ -34,20 +34,7 @@ package struct ActivationAwareScaling {
     guard !step.sources.isEmpty, layers.count == step.layers.count, step.observation.tokens > 0,
       let scale = try bestScale(layers, step.observation)
     else { return [] }
-    var result: [StoredTensor] = []
-    for (name, weights) in layers {
-      var scaled = weights
-      for place in scaled.elements.indices { scaled.elements[place] *= scale[place % weights.columns] }
-      if let tensor = stored[name] { result.append(tensor.replaced(by: scaled)) }
-    }
-    for (name, matrix) in step.sources {
-      var scaled = matrix
-      // A vector has one number an input, a matrix one row.
-      let run = matrix.elements.count / scale.count
-      for place in scaled.elements.indices { scaled.elements[place] /= scale[place / max(1, run)] }
-      if let tensor = stored[name] { result.append(tensor.replaced(by: scaled)) }
-    }
-    return result
+    return step.scaled(by: scale, stored: stored)
   }
 
   private func bestScale(
@@ -98,8 +85,7 @@ package struct ActivationAwareScaling {
   ) throws -> Double {
     var sum = 0.0
     for (format, weights) in samples {
-      var scaled = weights
-      for place in scaled.elements.indices { scaled.elements[place] *= scale[place % weights.columns] }
+      let scaled = weights.scalingColumns(by: scale)
       let bytes = try TensorCoding.encode(scaled, format: format)
       var error = try TensorCoding.decode(bytes, format: format, rows: weights.rows, columns: weights.columns)
       for place in error.elements.indices {

@@ -7,6 +7,8 @@ import WeightCodecs
 struct CalibratedQuantization {
   let plan: PassPlan
   let method: QuantizePass.Method
+  /// What is done about outliers of activations, for layers in `w8a8`.
+  var smoothing = Smoothing.none
   let context: PassContext
 
   /// How far targets are moved towards the weights that suit the compressed model's inputs; the best on held-out tokens is kept.
@@ -25,14 +27,23 @@ struct CalibratedQuantization {
     var outcomes: [String: TensorOutcome] = [:]
     let scaling = ActivationAwareScaling(formats: formats, stored: stored)
     var floats: [String: StoredTensor] = [:]
-    let preparing: CalibrationSweep.Preparation? =
-      method != .awq
-      ? nil
-      : { step in
-        let changed = try scaling.scaled(step)
+    let smoothing = ActivationSmoothing(smoothing, formats: formats, stored: stored)
+    var exponents: [String: Float?] = [:]
+    var preparing: CalibrationSweep.Preparation?
+    if method == .awq || self.smoothing != .none {
+      preparing = { step in
+        let changed: [StoredTensor]
+        if method == .awq {
+          changed = try scaling.scaled(step)
+        } else {
+          let smoothed = try smoothing.smoothed(step)
+          for layer in step.layers { exponents[layer.name] = .some(smoothed.exponent) }
+          changed = smoothed.tensors
+        }
         for tensor in changed { floats[tensor.name] = tensor }
         return changed
       }
+    }
     try sweep.run(preparing: preparing) { step in
       var result: [String: StoredTensor] = [:]
       var factor: FeedbackFactor?
@@ -58,6 +69,9 @@ struct CalibratedQuantization {
         copy.bytes = TensorBytes(rounded.bytes)
         result[name] = copy
         outcomes[name] = rounded.outcome
+        if let exponent = exponents[name] {
+          outcomes[name]?.note = exponent.map { "smoothed with exponent \($0)" } ?? "not smoothed"
+        }
       }
       replaced.merge(result) { $1 }
       return result
@@ -88,6 +102,7 @@ struct CalibratedQuantization {
         outcome: TensorOutcome(method: method, heldOutError: error, plainError: plainError, blend: blend))
     }
     let diagonal = layer.observation.diagonal
+    if method == .rtn { return best }
     if method != .gptq {
       try consider(
         try TensorCoding.encode(layer.weights, format: format, importance: diagonal), method: method.rawValue)

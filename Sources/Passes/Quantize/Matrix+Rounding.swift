@@ -31,6 +31,13 @@ extension Matrix {
     return zip(elements, product).reduce(0) { $0 + Double($1.0) * Double($1.1) }
   }
 
+  /// Each column times its number.
+  func scalingColumns(by scale: [Float]) -> Matrix {
+    var result = self
+    for place in result.elements.indices { result.elements[place] *= scale[place % columns] }
+    return result
+  }
+
   /// The numbers' bytes.
   var bytes: ByteRegion {
     elements.withUnsafeBytes { source in ByteRegion(count: source.count) { $0.copyMemory(from: source) } }
@@ -43,6 +50,24 @@ extension StoredTensor {
     var result = self
     result.format = .f32
     result.bytes = TensorBytes(matrix.bytes)
+    return result
+  }
+}
+
+extension CalibrationSweep.Step {
+  /// The tensors of a step, in single precision, with the layers' columns times `scale` and what makes their inputs divided
+  /// by it.
+  func scaled(by scale: [Float], stored: [String: StoredTensor]) -> [StoredTensor] {
+    var result = layers.compactMap { layer in
+      stored[layer.name].map { $0.replaced(by: layer.weights.scalingColumns(by: scale)) }
+    }
+    for (name, matrix) in sources {
+      var divided = matrix
+      // A vector has one number an input, a matrix one row.
+      let run = max(1, matrix.elements.count / max(1, scale.count))
+      for place in divided.elements.indices { divided.elements[place] /= scale[place / run] }
+      if let tensor = stored[name] { result.append(tensor.replaced(by: divided)) }
+    }
     return result
   }
 }

@@ -6,7 +6,8 @@ internal import WeightCodecs
 /// Rounds weights to a block format, data-free: every row by its codec's scale search.
 ///
 /// `int8` is Q8_0. `int4` is Q4_K, or IQ4_NL where rows do not divide by 256 (the same 4.5 bits a weight), with token
-/// embedding and output in Q6_K (or Q8_0). Vectors stay f32; position and type embeddings, a thousandth of a model, keep their format.
+/// embedding and output in Q6_K (or Q8_0). `w8a8` is a scale a row with activations in 8 bits,
+/// outliers of activations moved into the weights first (``Smoothing``). Vectors stay f32; position and type embeddings, a thousandth of a model, keep their format.
 public struct QuantizePass: Pass {
   public static let name = "quantize"
 
@@ -30,7 +31,7 @@ public struct QuantizePass: Pass {
     /// The formats that a recipe can name.
     static let formats: [TensorFormat] = [
       .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .iq4_nl, .q4_1, .q4_0,
-      .int4_g128, .int4_g64, .int4_g32, .int8_channel, .f16, .bf16, .f32,
+      .int4_g128, .int4_g64, .int4_g32, .int8_channel, .w8a8, .f16, .bf16, .f32,
     ]
 
     /// The target that safetensors has for a width.
@@ -72,6 +73,8 @@ public struct QuantizePass: Pass {
   public var method: Method?
   /// The format of token embedding and output; nil for the target's usual one.
   public var embeddings: TensorFormat?
+  /// What is done about outliers of activations; only for `w8a8`.
+  public var smoothing = Smoothing.chosen
   /// Whether tensors that are quantized already may be quantized again.
   public var allowRequantize: Bool
 
@@ -110,12 +113,15 @@ public struct QuantizePass: Pass {
     self.init(
       target, method: method, embeddings: embeddings,
       allowRequantize: try options.boolean("allow-requantize") ?? false)
+    if target == .format(.w8a8) { smoothing = try Smoothing(&options) ?? .chosen }
     try options.finish(
-      known: ["format", "method", "embeddings", "allow-requantize", "target-size", "target-bpw"])
+      known: ["format", "method", "embeddings", "allow-requantize", "target-size", "target-bpw"]
+        + (target == .format(.w8a8) ? ["smooth"] : []))
   }
 
   public var options: JSONValue {
     var object = JSONObject([("format", .string(target.name)), ("allow-requantize", .bool(allowRequantize))])
+    if target == .format(.w8a8) { object["smooth"] = smoothing.option }
     if let method { object["method"] = .string(method.rawValue) }
     if let embeddings { object["embeddings"] = .string(embeddings.rawValue) }
     if case .mixed(let goal) = target, let option = goal.option { object[option.key] = option.value }
@@ -125,6 +131,10 @@ public struct QuantizePass: Pass {
   public var label: String { target.name }
 
   public func plan(for checkpoint: Checkpoint) throws -> PassPlan {
+    if target == .format(.w8a8), method == .awq {
+      throw PassError(
+        "w8a8 scales columns for activations and weights together: use the method gptq, imatrix or rtn")
+    }
     var entries: [PassPlan.Entry] = []
     for tensor in checkpoint.tensors {
       let role = checkpoint.role(of: tensor)
@@ -159,9 +169,11 @@ public struct QuantizePass: Pass {
       return result
     }
     let method = method ?? .gptq
-    if method != .rtn,
-      let result = try CalibratedQuantization(plan: plan, method: method, context: context).apply(
-        to: checkpoint)
+    let smoothing = target == .format(.w8a8) ? smoothing : .none
+    if method != .rtn || smoothing != .none,
+      let result = try CalibratedQuantization(
+        plan: plan, method: method, smoothing: smoothing, context: context
+      ).apply(to: checkpoint)
     {
       return result
     }
@@ -185,6 +197,7 @@ public struct QuantizePass: Pass {
   public var needs: ObservationNeed {
     if case .mixed = target { return .gram }
     return switch method ?? .gptq {
+    case .rtn where target == .format(.w8a8) && smoothing != .none: .columnNorms
     case .rtn: .nothing
     case .imatrix, .awq: .columnNorms
     case .gptq: .gram
@@ -208,7 +221,9 @@ public struct QuantizePass: Pass {
       case .int8: .q8_0
       case .int4: .q6_k
       // Loaders of these formats quantize linear layers only.
-      case .format(.int4_g128), .format(.int4_g64), .format(.int4_g32), .format(.int8_channel): nil
+      case .format(.int4_g128), .format(.int4_g64), .format(.int4_g32), .format(.int8_channel),
+        .format(.w8a8):
+        nil
       case .format(let format): format
       case .mixed: .q6_k
       }

@@ -29,11 +29,11 @@ public struct LoaderRules: Sendable {
     LoaderRules(
       loader: .vllm, containers: [.safetensors], layouts: [.compressedTensors, .gptq], quantized: groups,
       fused: [[.query, .key, .value], [.gate, .up]],
-      advice: "it takes int4.g128, int4.g64, int4.g32 and int8.channel"),
+      advice: "it takes int4.g128, int4.g64, int4.g32, int8.channel and w8a8"),
     LoaderRules(
       loader: .transformers, containers: [.safetensors], layouts: [.compressedTensors, .gptq],
       quantized: groups,
-      fused: [], advice: "it takes int4.g128, int4.g64, int4.g32 and int8.channel"),
+      fused: [], advice: "it takes int4.g128, int4.g64, int4.g32, int8.channel and w8a8"),
     LoaderRules(
       loader: .llamaCpp, containers: [.gguf], layouts: [], quantized: nil, fused: [],
       advice: "it takes GGUF's block formats"),
@@ -42,7 +42,7 @@ public struct LoaderRules: Sendable {
       advice: "only floats are written for it: quantize what it loads with its own converter"),
   ]
 
-  private static let groups: Set<TensorFormat> = [.int4_g32, .int4_g64, .int4_g128, .int8_channel]
+  private static let groups: Set<TensorFormat> = [.int4_g32, .int4_g64, .int4_g128, .int8_channel, .w8a8]
 
   /// The rules of a loader.
   public static func of(_ loader: Loader) -> LoaderRules {

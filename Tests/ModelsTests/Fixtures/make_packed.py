@@ -1,6 +1,6 @@
 """Makes a tiny llama quantized by the compressed-tensors package, with what `transformers` computes for it in f32.
 
-Run with `python make_packed.py` beside this file (torch, transformers, safetensors, compressed-tensors). Seeded: the same
+Run with `python make_packed.py [NAME…]` beside this file (torch, transformers, safetensors, compressed-tensors). Seeded: the same
 versions write the same bytes. Each folder of `packed/` holds `config.json`, `model.safetensors` and
 `reference.safetensors` (`input_ids`, `logits`).
 """
@@ -8,6 +8,7 @@ versions write the same bytes. Each folder of `packed/` holds `config.json`, `mo
 import json
 import os
 import shutil
+import sys
 
 import torch
 from compressed_tensors.compressors import BaseCompressor
@@ -16,12 +17,13 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "packed")
-# name -> (bits, group, layout, stored type of the scales)
+# name -> (bits, group, layout, stored type of the scales); w8a8 rounds activations, too
 VARIANTS = {
     "int4-g32": (4, 32, "pack-quantized", torch.bfloat16),
     "int4-channel": (4, None, "pack-quantized", torch.float16),
     "int8-g32": (8, 32, "pack-quantized", torch.float32),
     "int8-channel": (8, None, "int-quantized", torch.float32),
+    "w8a8": (8, None, "int-quantized", torch.float32),
 }
 
 
@@ -43,13 +45,28 @@ def scale_of(weight, bits, group):
     return groups.abs().amax(-1) / (2 ** (bits - 1) - 0.5)
 
 
+def by_token(network, tensors, ids):
+    """Logits with each layer's inputs rounded to max / 127 a token, as vLLM's kernels do; the package has max / 127.5."""
+    def rounded(module, inputs):
+        step = inputs[0].abs().amax(-1, keepdim=True) / 127
+        return (torch.round(inputs[0] / step) * step,)
+    for name, module in network.named_modules():
+        if f"{name}.weight_scale" in tensors:
+            module.weight.data = tensors[f"{name}.weight"].float() * tensors[f"{name}.weight_scale"].half().float()
+            module.register_forward_pre_hook(rounded)
+    with torch.no_grad():
+        return network(ids).logits
+
+
 def make(name, bits, group, layout, dtype):
     folder = os.path.join(HERE, name)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     weights = QuantizationArgs(
         num_bits=bits, type="int", symmetric=True, strategy="group" if group else "channel", group_size=group)
-    scheme = QuantizationScheme(targets=["Linear"], weights=weights, format=layout)
+    activations = QuantizationArgs(num_bits=8, type="int", symmetric=True, strategy="token", dynamic=True)
+    scheme = QuantizationScheme(
+        targets=["Linear"], weights=weights, format=layout, input_activations=activations if name == "w8a8" else None)
     compressor = BaseCompressor.get_value_from_registry(layout)
     network = model()
     tensors = {}
@@ -76,9 +93,11 @@ def make(name, bits, group, layout, dtype):
     loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     with torch.no_grad():
         logits = loaded(ids).logits
-    save_file({"input_ids": ids, "logits": logits.reshape(-1, 64).contiguous()},
-              os.path.join(folder, "reference.safetensors"))
+    reference = {"input_ids": ids, "logits": logits.reshape(-1, 64).contiguous()}
+    if name == "w8a8":
+        reference["logits_token"] = by_token(network, tensors, ids).reshape(-1, 64).contiguous()
+    save_file(reference, os.path.join(folder, "reference.safetensors"))
 
 
-for variant, settings in VARIANTS.items():
-    make(variant, *settings)
+for variant in sys.argv[1:] or VARIANTS:
+    make(variant, *VARIANTS[variant])

@@ -76,11 +76,15 @@ struct LayerRounding {
     }
   }
 
-  /// ‖W X − Q X′‖² / ‖W X‖² on held-out tokens; nil when there are none.
+  /// ‖W X − Q X′‖² / ‖W X‖² on held-out tokens, X′ rounded as the format has it; nil when there are none.
   func heldOutError(of bytes: ByteRegion, format: TensorFormat) throws -> Double? {
     guard energy > 0 else { return nil }
-    let matrix = try TensorCoding.decode(bytes, format: format, rows: weights.rows, columns: weights.columns)
-    let rounded = LayerRounding.outputs(matrix, inputs: observation.heldOut.compressed)
+    let (rows, columns, inputs) = (weights.rows, weights.columns, observation.heldOut.compressed)
+    let rounded =
+      format == .w8a8
+      ? LayerRounding.integerOutputs(bytes, rows: rows, columns: columns, inputs: inputs)
+      : LayerRounding.outputs(
+        try TensorCoding.decode(bytes, format: format, rows: rows, columns: columns), inputs: inputs)
     var sum = 0.0
     for (a, b) in zip(outputs, rounded) {
       let difference = Double(a) - Double(b)
@@ -89,8 +93,21 @@ struct LayerRounding {
     return sum / energy
   }
 
+  /// Q(X) Qᵀ of a matrix in `w8a8`, as it runs.
+  static func integerOutputs(_ bytes: ByteRegion, rows: Int, columns: Int, inputs: [Float]) -> [Float] {
+    let matrix = WeightMatrix(rows: rows, columns: columns, format: .w8a8, bytes: bytes)
+    let tokens = inputs.count / max(1, columns)
+    return [Float](unsafeUninitializedCapacity: tokens * rows) { target, count in
+      inputs.withUnsafeBufferPointer { inputs in
+        guard let x = inputs.baseAddress, let y = target.baseAddress else { return }
+        matrix.multiply(x, tokens: tokens, into: y)
+      }
+      count = tokens * rows
+    }
+  }
+
   /// X Wᵀ.
-  private static func outputs(_ weights: Matrix, inputs: [Float]) -> [Float] {
+  static func outputs(_ weights: Matrix, inputs: [Float]) -> [Float] {
     let tokens = inputs.count / max(1, weights.columns)
     return [Float](unsafeUninitializedCapacity: tokens * weights.rows) { target, count in
       inputs.withUnsafeBufferPointer { inputs in
