@@ -29,7 +29,7 @@ fi
 
 # libc6-dev-arm64-cross libgcc-12-dev-arm64-cross binutils-aarch64-linux-gnu qemu-user
 root=/usr/aarch64-linux-gnu
-gcc="$(find /usr/lib/gcc-cross/aarch64-linux-gnu -name libgcc.a 2>/dev/null | head -1)"
+gcc="$(find /usr/lib/gcc-cross/aarch64-linux-gnu -name libgcc.a 2>/dev/null | head -1 || true)"
 if [ -n "$gcc" ] && command -v qemu-aarch64 aarch64-linux-gnu-ld >/dev/null; then
   compile arm --target=aarch64-linux-gnu --sysroot=$root -isystem $root/include -O2 -Wall -Wextra -Werror
   aarch64-linux-gnu-ld -static $root/lib/crt1.o $root/lib/crti.o "$work"/arm/*.o -L$root/lib \
