@@ -20,11 +20,15 @@ enum ContainerOutput {
 
   /// `checkpoint` with the few tensors that `container` has no type for in one that holds the same values; done before a pass
   /// is planned, so that plans and artifacts speak of the same formats.
-  static func prepared(_ checkpoint: Checkpoint, for container: OutputContainer) -> Checkpoint {
+  static func prepared(_ checkpoint: Checkpoint, for container: OutputContainer, stages: [any Pass])
+    -> Checkpoint
+  {
     guard container == .gguf else { return checkpoint }
     var result = checkpoint
     result.tensors = checkpoint.tensors.map { $0.widenedForGGUF() }
-    return result
+    // All block formats hold 32 weights or more.
+    let isRounded = stages.contains { ($0 as? QuantizePass)?.target.isBlockFormat ?? false }
+    return isRounded ? result.paddingFeedForward(to: 32) ?? result : result
   }
 
   private static func gguf(_ checkpoint: Checkpoint) throws -> ContainerLayout {

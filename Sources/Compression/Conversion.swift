@@ -58,7 +58,8 @@ public struct Conversion: Sendable {
     }
     let nonfinite =
       allowNonfinite ? try checkpoint.nonfiniteTensors(observer: observer) : []
-    let prepared = ContainerOutput.prepared(checkpoint, for: container)
+    let prepared = ContainerOutput.prepared(
+      checkpoint, for: container, stages: [pass].compactMap { $0 })
     let set = calibrates ? try calibrationSet(prepared, observer) : nil
     let converted = try transformed(prepared, keeping: nonfinite, calibration: set, observer)
     let layout = try ContainerOutput.layout(of: converted, in: container, packed: self.layout)

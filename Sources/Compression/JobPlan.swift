@@ -33,7 +33,8 @@ struct JobPlan {
     model: String, tokenizer: String?, recipe: Recipe, allowNonfinite: Bool, observer: @escaping JobObserver
   ) throws {
     let source = try ModelFiles.open(model, tokenizer: tokenizer)
-    checkpoint = ContainerOutput.prepared(try Checkpoint.load(source), for: recipe.container)
+    checkpoint = ContainerOutput.prepared(
+      try Checkpoint.load(source), for: recipe.container, stages: recipe.stages)
     stages = [BaselinePass()] + recipe.stages
     fileName = JobPlan.fileName(checkpoint.name)
     plans = []

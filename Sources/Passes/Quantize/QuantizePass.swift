@@ -28,6 +28,12 @@ public struct QuantizePass: Pass {
       }
     }
 
+    /// Whether weights go into blocks that a row must fill.
+    public var isBlockFormat: Bool {
+      if case .format(let format) = self { return format.blockSize > 1 }
+      return true
+    }
+
     /// The formats that a recipe can name.
     static let formats: [TensorFormat] = [
       .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .iq4_nl, .q4_1, .q4_0,
