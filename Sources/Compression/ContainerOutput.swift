@@ -26,9 +26,9 @@ enum ContainerOutput {
     guard container == .gguf else { return checkpoint }
     var result = checkpoint
     result.tensors = checkpoint.tensors.map { $0.widenedForGGUF() }
-    // All block formats hold 32 weights or more.
-    let isRounded = stages.contains { ($0 as? QuantizePass)?.target.isBlockFormat ?? false }
-    return isRounded ? result.paddingFeedForward(to: 32) ?? result : result
+    // All block formats of GGUF hold 32 weights or more.
+    let isNarrow = stages.contains { ($0 as? QuantizePass)?.target.isNarrow ?? false }
+    return isNarrow ? result.paddingFeedForward(to: 32) ?? result : result
   }
 
   private static func gguf(_ checkpoint: Checkpoint) throws -> ContainerLayout {

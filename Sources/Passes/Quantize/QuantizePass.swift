@@ -28,10 +28,14 @@ public struct QuantizePass: Pass {
       }
     }
 
-    /// Whether weights go into blocks that a row must fill.
-    public var isBlockFormat: Bool {
-      if case .format(let format) = self { return format.blockSize > 1 }
-      return true
+    /// Whether weights go into blocks of fewer than 8 bits, which a row must fill. At 8 bits half precision where rows do not divide
+    /// is the smaller loss.
+    public var isNarrow: Bool {
+      switch self {
+      case .int8: false
+      case .int4, .mixed: true
+      case .format(let format): format.blockSize > 1 && format.bitsPerWeight < 8
+      }
     }
 
     /// The formats that a recipe can name.
