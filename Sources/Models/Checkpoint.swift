@@ -19,6 +19,8 @@ public struct Checkpoint: Sendable {
   public var tokenizer: (any Tokenizer)?
   /// Where it came from.
   public var source: ModelSource
+  /// The width of the feed-forward layers before neurons of zeros were added; nil when none were.
+  public internal(set) var feedForwardWidthBeforePadding: Int?
   /// Remarks for the report.
   public var notes: [String]
 

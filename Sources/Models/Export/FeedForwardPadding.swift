@@ -21,6 +21,7 @@ extension Checkpoint {
     var result = self
     result.configuration = .object(object)
     result.architecture = architecture
+    result.feedForwardWidthBeforePadding = width
     for place in tensors.indices {
       let tensor = tensors[place]
       let isInner = tensor.name.contains(".mlp.")

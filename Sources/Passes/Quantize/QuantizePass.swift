@@ -190,8 +190,7 @@ public struct QuantizePass: Pass {
     return PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
   }
 
-  /// int4 at its best: the bytes that one 4-bit format for all layers would take, spent where predictions need them. Nil where
-  /// that cannot be measured.
+  /// int4 at its best: the bytes of `standard`, spent where predictions need them. Nil where that cannot be measured.
   private func balanced(_ plan: PassPlan, _ checkpoint: Checkpoint, in context: PassContext) throws
     -> PassResult?
   {
@@ -201,7 +200,29 @@ public struct QuantizePass: Pass {
     let mixed = try MixedQuantization(
       plan: plan, checkpoint: checkpoint, calibration: calibration, context: context)
     guard mixed.losses.isMeasured else { return nil }
-    return try mixed.quantized(bytes: try context.artifactBytes(plan.reencode(checkpoint)))
+    let standard = standard(plan, checkpoint)
+    let bytes = try context.artifactBytes(standard.plan.reencode(checkpoint)) - standard.padding
+    return try mixed.quantized(bytes: bytes)
+  }
+
+  /// What a 4-bit GGUF file usually holds: Q4_K in all layers; Q5_0 where rows divide by 32 alone, F16 where they don't divide at
+  /// all, as llama.cpp has it. Models of odd widths are small or delicate: rounding all of it to 4 bits costs more than it saves.
+  ///
+  /// - Returns: the plan, and its bytes for neurons of zeros, which that file would not have.
+  private func standard(_ plan: PassPlan, _ checkpoint: Checkpoint) -> (plan: PassPlan, padding: Int) {
+    var (result, padding) = (plan, 0)
+    let narrow = checkpoint.feedForwardWidthBeforePadding
+    for (place, entry) in plan.entries.enumerated() where entry.role.isLinear && entry.to == .iq4_nl {
+      let isBroken = entry.role == .down && narrow.map { $0 % 32 != 0 } ?? false
+      let format: TensorFormat = isBroken ? .f16 : .q5_0
+      result.entries[place].to = format
+      guard let narrow, [.gate, .up, .down].contains(entry.role) else { continue }
+      let (rows, columns) = (entry.shape.dropLast().reduce(1, *), entry.shape.last ?? 1)
+      let wider = entry.role == .down ? columns : rows
+      let bytes = format.byteCount(rows: rows, columns: columns) ?? 0
+      padding += bytes / max(wider, 1) * (wider - narrow)
+    }
+    return (result, padding)
   }
 
   public var needs: ObservationNeed {
