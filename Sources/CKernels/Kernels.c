@@ -114,6 +114,13 @@ void ck_multiply_float_rows(int format, const void *rows, size_t row_bytes, size
   table()->multiply_float_rows(format, rows, row_bytes, row_count, columns, x, tokens, y, y_stride, scratch);
 }
 
+// Panels are rounded up to whole tiles, which are at most CK_PRODUCT_MOST wide.
+size_t ck_product_scratch_bytes(void) {
+  return (size_t)CK_PRODUCT_INNER * (CK_PRODUCT_BREADTH + CK_PRODUCT_HEIGHT + 2 * CK_PRODUCT_MOST) * sizeof(float);
+}
+
+void ck_add_product(const ck_product *product, void *scratch) { table()->add_product(product, scratch); }
+
 float ck_dot(const float *x, const float *y, size_t count) { return table()->dot(x, y, count); }
 double ck_dot_wide(const float *x, const float *y, size_t count) { return table()->dot_wide(x, y, count); }
 void ck_add(const float *x, float *y, size_t count) { table()->add(x, y, count); }

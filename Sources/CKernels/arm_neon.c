@@ -13,6 +13,9 @@
 #define CK_NAME "neon"
 #define CK_LANES 8
 #define CK_TOKENS 4
+#define CK_PRODUCT_ROWS 6
+#define CK_PRODUCT_VECTORS 4
+#define CK_PRODUCT_LANES 4
 #define CK_WIDE_OFFSET 0
 #include "bodies/types.h"
 

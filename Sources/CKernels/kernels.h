@@ -16,6 +16,7 @@ typedef struct {
     int, const void *, size_t, size_t, size_t, const void *, size_t, float *, size_t, void *);
   void (*multiply_float_rows)(
     int, const void *, size_t, size_t, size_t, const float *, size_t, float *, size_t, float *);
+  void (*add_product)(const ck_product *, void *);
   float (*dot)(const float *, const float *, size_t);
   double (*dot_wide)(const float *, const float *, size_t);
   void (*add)(const float *, float *, size_t);
@@ -52,6 +53,10 @@ extern const ck_kernels ck_kernels_neon;
 
 // How much of the second-level cache unpacked tiles may take.
 #define CK_TILE_CACHE (128 * 1024)
+
+// Blocks of float products: the depth that is summed at a time, and rows and columns whose panels are packed together. Packed
+// they take a quarter of a second-level cache, and a place beyond it.
+enum { CK_PRODUCT_INNER = 256, CK_PRODUCT_HEIGHT = 168, CK_PRODUCT_BREADTH = 1024, CK_PRODUCT_MOST = 64 };
 
 // The record of one token's activations, for n = columns / 32 blocks: int8 codes[32n], float d[n],
 // float sums of each 32 codes times d [n], and the same of each 16 codes [2n].

@@ -5,6 +5,9 @@
 #define CK_NAME "scalar"
 #define CK_LANES 8
 #define CK_TOKENS 4
+#define CK_PRODUCT_ROWS 4
+#define CK_PRODUCT_VECTORS 1
+#define CK_PRODUCT_LANES 8
 #define CK_WIDE_OFFSET 0
 #include "bodies/types.h"
 

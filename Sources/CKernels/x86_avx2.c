@@ -15,6 +15,9 @@
 #define CK_NAME "avx2"
 #define CK_LANES 8
 #define CK_TOKENS 4
+#define CK_PRODUCT_ROWS 6
+#define CK_PRODUCT_VECTORS 2
+#define CK_PRODUCT_LANES 8
 #define CK_WIDE_OFFSET 0
 #include "bodies/types.h"
 #include "bodies/x86.h"

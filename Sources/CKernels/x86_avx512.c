@@ -16,6 +16,9 @@
 #define CK_NAME "avx512-vnni"
 #define CK_LANES 16
 #define CK_TOKENS 8
+#define CK_PRODUCT_ROWS 12
+#define CK_PRODUCT_VECTORS 2
+#define CK_PRODUCT_LANES 16
 #define CK_WIDE_OFFSET 128  // int8 codes are packed as c + 128: vpdpbusd takes unsigned codes
 #include "bodies/types.h"
 #include "bodies/x86.h"

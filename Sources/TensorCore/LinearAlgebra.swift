@@ -27,7 +27,7 @@ public struct NotPositiveDefinite: Error, Equatable, CustomStringConvertible {
 /// Matrices are row-major and tightly packed.
 public enum LinearAlgebra {
   /// The rows (and columns) of a piece: fixed, because OpenBLAS's rounding follows the shapes it is given.
-  fileprivate static let tile = 256
+  static let tile = 256
 
   /// result = A · B, or A · Bᵀ: `rows` × `columns`, summed over `inner`.
   ///
@@ -41,16 +41,16 @@ public enum LinearAlgebra {
     into result: UnsafeMutablePointer<Float>, adding: Bool = false
   ) {
     guard rows > 0, columns > 0 else { return }
-    OpenBLAS.prepare()
     nonisolated(unsafe) let (a, b, result) = (a, b, result)
-    Parallel.forEach((rows + tile - 1) / tile) { piece in
-      let first = piece * tile
-      cblas_sgemm(
-        CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans,
-        Int32(min(tile, rows - first)), Int32(columns), Int32(inner), 1, a + first * inner,
-        Int32(max(inner, 1)),
-        b, Int32(max(transposed ? inner : columns, 1)), adding ? 1 : 0, result + first * columns,
-        Int32(columns))
+    // Tall pieces first of all: each packs its columns of B once for all of its rows.
+    let (height, width) = (4 * tile, max(tile, (columns / 8 + tile - 1) / tile * tile))
+    let across = (columns + width - 1) / width
+    Parallel.forEach((rows + height - 1) / height * across) { piece in
+      let (i, j) = (piece / across * height, piece % across * width)
+      product(
+        a + i * inner, inner, b + (transposed ? j * inner : j), transposed ? inner : columns,
+        transposed: transposed, rows: min(height, rows - i), inner: inner, columns: min(width, columns - j),
+        beta: adding ? 1 : 0, into: result + i * columns + j, columns)
     }
   }
 
@@ -62,7 +62,6 @@ public enum LinearAlgebra {
     to gram: UnsafeMutablePointer<Float>
   ) {
     guard rows > 0, columns > 0 else { return }
-    OpenBLAS.prepare()
     nonisolated(unsafe) let (x, gram) = (x, gram)
     let tiles = (columns + tile - 1) / tile
     Parallel.forEach(tiles * (tiles + 1) / 2) { index in
@@ -70,15 +69,10 @@ public enum LinearAlgebra {
       let (i, j) = (row * tile, column * tile)
       let (height, width) = (min(tile, columns - i), min(tile, columns - j))
       let target = gram + i * columns + j
-      if row == column {
-        cblas_ssyrk(
-          CblasRowMajor, CblasLower, CblasTrans, Int32(height), Int32(rows), factor, x + i, Int32(columns), 1,
-          target, Int32(columns))
-      } else {
-        cblas_sgemm(
-          CblasRowMajor, CblasTrans, CblasNoTrans, Int32(height), Int32(width), Int32(rows), factor, x + i,
-          Int32(columns), x + j, Int32(columns), 1, target, Int32(columns))
-      }
+      FloatProduct(
+        (x + i, row: 1, column: columns), (x + j, row: columns, column: 1), rows: height, inner: rows,
+        columns: width, alpha: factor
+      ).add(to: target, row: columns)
     }
     mirrorLower(gram, count: columns)
   }
@@ -86,15 +80,22 @@ public enum LinearAlgebra {
   /// Copies the lower triangle of a square matrix over the upper one.
   private static func mirrorLower(_ matrix: UnsafeMutablePointer<Float>, count: Int) {
     nonisolated(unsafe) let matrix = matrix
-    Parallel.forEach((count + tile - 1) / tile) { piece in
-      for row in piece * tile..<min(count, (piece + 1) * tile) {
-        for column in row + 1..<count { matrix[row * count + column] = matrix[column * count + row] }
+    let (small, tiles) = (32, (count + 31) / 32)
+    Parallel.forEach(tiles) { piece in
+      let rows = piece * small..<min(count, (piece + 1) * small)
+      for next in piece..<tiles {
+        let columns = next * small..<min(count, (next + 1) * small)
+        for row in rows {
+          for column in max(row + 1, columns.lowerBound)..<max(row + 1, columns.upperBound) {
+            matrix[row * count + column] = matrix[column * count + row]
+          }
+        }
       }
     }
   }
 
   /// The cell of a lower triangle that comes `index`-th when rows are read one after the other.
-  private static func triangleCell(_ index: Int) -> (row: Int, column: Int) {
+  static func triangleCell(_ index: Int) -> (row: Int, column: Int) {
     var (row, rest) = (0, index)
     while rest > row {
       row += 1
@@ -112,14 +113,10 @@ public enum LinearAlgebra {
     precondition(matrix.count == count * count, "a square matrix is needed")
     guard count > 0 else { return }
     OpenBLAS.prepare()
-    // Column-major "upper" is row-major lower.
-    var (n, info): (Int32, Int32) = (Int32(count), 0)
-    var side = CChar(UInt8(ascii: "U"))
-    matrix.withUnsafeMutableBufferPointer { dpotrf_(&side, &n, $0.baseAddress, &n, &info) }
-    if info != 0 { throw NotPositiveDefinite(minor: Int(info)) }
-    for row in 0..<count {
-      for column in row + 1..<count { matrix[row * count + column] = 0 }
+    let failed: Int32 = matrix.withUnsafeMutableBufferPointer {
+      $0.baseAddress.map { CholeskyBlocks(base: $0, count: count).factor() } ?? 0
     }
+    if failed != 0 { throw NotPositiveDefinite(minor: Int(failed)) }
   }
 
   /// The inverse of A = L·Lᵀ from its lower Cholesky factor, both triangles filled.
@@ -169,15 +166,18 @@ extension LinearAlgebra {
     into c: UnsafeMutablePointer<Float>, _ strideC: Int
   ) {
     guard rows > 0, columns > 0 else { return }
-    guard inner > 0 else {
-      for row in 0..<rows { Kernels.scale(c + row * strideC, by: beta, count: columns) }
-      return
+    for row in 0..<rows where beta != 1 {
+      let line = c + row * strideC
+      if beta == 0 {
+        line.update(repeating: 0, count: columns)
+      } else {
+        Kernels.scale(line, by: beta, count: columns)
+      }
     }
-    OpenBLAS.prepare()
-    cblas_sgemm(
-      CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, Int32(rows), Int32(columns),
-      Int32(inner), alpha, a, Int32(max(strideA, 1)), b, Int32(max(strideB, 1)), beta, c,
-      Int32(max(strideC, 1)))
+    FloatProduct(
+      (a, row: strideA, column: 1), (b, row: transposed ? 1 : strideB, column: transposed ? strideB : 1),
+      rows: rows, inner: inner, columns: columns, alpha: alpha
+    ).add(to: c, row: strideC)
   }
 
   /// cross += Aᵀ · B, where A and B have the same rows: `columnsA` × `columnsB`.
@@ -190,15 +190,14 @@ extension LinearAlgebra {
     to cross: UnsafeMutablePointer<Float>
   ) {
     guard rows > 0, columnsA > 0, columnsB > 0 else { return }
-    OpenBLAS.prepare()
     nonisolated(unsafe) let (a, b, cross) = (a, b, cross)
     let across = (columnsB + tile - 1) / tile
     Parallel.forEach((columnsA + tile - 1) / tile * across) { index in
       let (i, j) = (index / across * tile, index % across * tile)
-      cblas_sgemm(
-        CblasRowMajor, CblasTrans, CblasNoTrans, Int32(min(tile, columnsA - i)),
-        Int32(min(tile, columnsB - j)), Int32(rows), 1, a + i, Int32(columnsA), b + j, Int32(columnsB), 1,
-        cross + i * columnsB + j, Int32(columnsB))
+      FloatProduct(
+        (a + i, row: 1, column: columnsA), (b + j, row: columnsB, column: 1), rows: min(tile, columnsA - i),
+        inner: rows, columns: min(tile, columnsB - j)
+      ).add(to: cross + i * columnsB + j, row: columnsB)
     }
   }
 

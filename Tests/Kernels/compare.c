@@ -175,6 +175,31 @@ static void compare_vectors(const ck_kernels *set, size_t n) {
   expect_close(set->name, "attention", out, reference, n, 1e-5, 1);
 }
 
+// Products of float matrices that lie in every way: sizes around those of tiles, panels and blocks.
+static void compare_float_products(const ck_kernels *set) {
+  const size_t sizes[][3] = {{1, 1, 1}, {5, 300, 33}, {12, 17, 32}, {13, 256, 65}, {170, 40, 31}, {7, 513, 1030}};
+  void *scratch = aligned_alloc(64, (ck_product_scratch_bytes() + 63) / 64 * 64);
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (int way = 0; way < 4; way++) {
+      const size_t m = sizes[i][0], k = sizes[i][1], n = sizes[i][2];
+      float *a = malloc(m * k * 4), *b = malloc(k * n * 4), *c = malloc(m * n * 4), *d = malloc(m * n * 4);
+      fill(a, m * k);
+      fill(b, k * n);
+      fill(c, m * n);
+      memcpy(d, c, m * n * 4);
+      ck_product p = {.a = a, .b = b, .c = c, .a_row = way & 1 ? 1 : k, .a_column = way & 1 ? m : 1,
+                      .b_row = way & 2 ? 1 : n, .b_column = way & 2 ? k : 1, .c_row = n, .rows = m, .inner = k,
+                      .columns = n, .alpha = 0.75f};
+      set->add_product(&p, scratch);
+      p.c = d;
+      ck_kernels_scalar.add_product(&p, scratch);
+      expect_close(set->name, "add_product", c, d, m * n, 2e-6, 1);
+      free(a), free(b), free(c), free(d);
+    }
+  }
+  free(scratch);
+}
+
 int main(void) {
 #if defined(CK_SIMDE)
   const ck_kernels *sets[] = {&ck_kernels_avx2, &ck_kernels_avx512, &ck_kernels_neon};
@@ -196,6 +221,7 @@ int main(void) {
     }
     const size_t lengths[] = {1, 7, 15, 16, 17, 31, 32, 33, 64, 100, 333};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) compare_vectors(sets[s], lengths[i]);
+    compare_float_products(sets[s]);
     printf("%s: %d comparisons with the scalar twin\n", sets[s]->name, comparisons - before);
   }
   if (failures) printf("%d comparisons failed\n", failures);

@@ -4,6 +4,7 @@
 #include "multiply_rows.h"
 #include "multiply_tile.h"
 #include "multiply_float.h"
+#include "product.h"
 #include "elementwise.h"
 #include "exponential.h"
 #include "norms.h"

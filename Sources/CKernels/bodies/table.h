@@ -6,6 +6,7 @@ const ck_kernels CK(ck_kernels) = {
   .multiply_rows = CK(multiply_rows),
   .multiply_tile = CK(multiply_tile),
   .multiply_float_rows = CK(multiply_float_rows),
+  .add_product = CK(add_product),
   .dot = CK(dot),
   .dot_wide = CK(dot_wide),
   .add = CK(add),

@@ -6,6 +6,7 @@
 #include "ck_decode.h"
 #include "ck_encode.h"
 #include "ck_matmul.h"
+#include "ck_product.h"
 #include "ck_vector.h"
 
 // The name of the instruction set in use: "scalar", "avx2", "avx512-vnni", "neon".

@@ -104,17 +104,23 @@ package final class CalibrationSweep {
   /// Walks through the whole model: first what is embedded, then each block's steps, last the output.
   ///
   /// A tied output is observed in the original model before the walk begins, and replaced first, since it is the embedding, too.
-  package func run(preparing: Preparation? = nil, _ transform: Transform) throws {
+  ///
+  /// - Parameter observesOutputs: whether a layer's outputs may be observed in place of its inputs where they are fewer
+  ///   (``LayerObservation/crossesOutputs``).
+  package func run(
+    preparing: Preparation? = nil, observesOutputs: Bool = false, _ transform: Transform
+  ) throws {
     let (count, limit) = (tokenCount * model.hiddenWidth, context.memoryLimit.map { $0 / 2 })
     try run(
       original: try ActivationStore(count: count, limit: limit),
-      compressed: try ActivationStore(count: count, limit: limit), preparing: preparing, transform)
+      compressed: try ActivationStore(count: count, limit: limit), preparing: preparing,
+      observesOutputs: observesOutputs, transform)
   }
 
   /// The walk; with one stream for both, nothing may be replaced.
   private func run(
     original: ActivationStore, compressed: ActivationStore, preparing: Preparation? = nil,
-    _ transform: Transform
+    observesOutputs: Bool = false, _ transform: Transform
   ) throws {
     var replaced: [String: StoredTensor] = [:]
     try embed(originals(model.embeddingNames), into: original)
@@ -137,12 +143,13 @@ package final class CalibrationSweep {
     }
     for index in 0..<model.blockCount {
       try sweep(
-        block: index, original: original, compressed: compressed, preparing: preparing, transform)
+        block: index, original: original, compressed: compressed, preparing: preparing,
+        observesOutputs: observesOutputs, transform)
     }
     if !checkpoint.isTied, let name = model.outputName, let tensor = tensors[name] {
       var observation = LayerObservation(width: tensor.rowLength)
       let lookup = TensorLookup(try originals(model.outputNormNames), path: checkpoint.source.path)
-      try observe(&observation, original: original, compressed: compressed) { hidden, _, batch, _, x in
+      try observe(&observation, original: original, compressed: compressed) { hidden, _, batch, x in
         try self.model.outputInput(hidden: hidden, tokens: batch.tokens, tensors: lookup, into: x)
       }
       _ = try transform(
@@ -156,7 +163,7 @@ package final class CalibrationSweep {
   /// One block: every step observed, replaced, and run.
   private func sweep(
     block index: Int, original: ActivationStore, compressed: ActivationStore, preparing: Preparation?,
-    _ transform: Transform
+    observesOutputs: Bool, _ transform: Transform
   ) throws {
     let names = model.tensorNames(ofBlock: index)
     var before = try originals(names)
@@ -172,11 +179,12 @@ package final class CalibrationSweep {
         return try model.makeBlock(index, tensors: TensorLookup(tensors, path: checkpoint.source.path))
       }
       let second = try current()
-      var observation = LayerObservation(width: step.inputWidth)
-      try observe(&observation, original: original, compressed: compressed) {
-        hidden, isOriginal, batch, _, x in
-        (isOriginal ? first : second).input(ofStep: place, hidden: hidden, sequences: batch.ranges, into: x)
-      }
+      let rows = step.layers.compactMap { tensors[$0]?.rowCount }.reduce(0, +)
+      let watch = Watch(
+        place: place, width: step.inputWidth, outputs: observesOutputs && rows < step.inputWidth ? rows : nil,
+        kept: try kept(step.inputWidth, place: place))
+      let observation = try observe(
+        watch, first: first, second: second, original: original, compressed: compressed)
       let result = try transform(
         Step(
           block: index, layers: try CalibrationSweep.matrices(step.layers, of: before),
@@ -185,9 +193,7 @@ package final class CalibrationSweep {
       for (name, tensor) in result {
         replaced[name] = tensor.format == .w8a8 ? tensor : try CalibrationSweep.decoded(tensor)
       }
-      let third = try current()
-      if original !== compressed { try finish(step: place, of: first, width: step.inputWidth, original) }
-      try finish(step: place, of: third, width: step.inputWidth, compressed)
+      try finish(watch, of: try current(), compressed)
     }
   }
 
@@ -202,7 +208,7 @@ package final class CalibrationSweep {
     let block = try model.makeBlock(index, tensors: TensorLookup(tensors, path: checkpoint.source.path))
     for (place, step) in model.steps(ofBlock: index).enumerated() {
       var observation = LayerObservation(width: step.inputWidth)
-      try observe(&observation, original: work, compressed: work) { hidden, _, batch, _, x in
+      try observe(&observation, original: work, compressed: work) { hidden, _, batch, x in
         block.input(ofStep: place, hidden: hidden, sequences: batch.ranges, into: x)
       }
       let changed = try preparing(
@@ -217,39 +223,107 @@ package final class CalibrationSweep {
     return tensors
   }
 
-  /// Runs every sequence through a step's input in both streams.
+  /// How one step of a block is observed.
+  private struct Watch {
+    let place, width: Int
+    /// The number of the original's outputs, where they are observed in place of its inputs.
+    let outputs: Int?
+    /// The compressed model's inputs of all tokens, where there is room to keep them until the step is finished.
+    let kept: ActivationStore?
+    /// Whether hidden states change at the end of the step.
+    var endsSublayer: Bool { place % 2 == 1 }
+  }
+
+  /// The bytes of inputs that are kept rather than computed twice, where nothing else is asked for.
+  private static let keptBytes = 1 << 30
+
+  private func kept(_ width: Int, place: Int) throws -> ActivationStore? {
+    let bytes = tokenCount * width * MemoryLayout<Float>.stride
+    guard place % 2 == 1, bytes <= context.memoryLimit.map({ $0 / 4 }) ?? Self.keptBytes else { return nil }
+    return try ActivationStore(count: tokenCount * width, limit: nil)
+  }
+
+  /// Runs every sequence through a step's input in both streams; the original's hidden states then go on behind the step.
+  private func observe(
+    _ watch: Watch, first: any RunnableBlock, second: any RunnableBlock, original: ActivationStore,
+    compressed: ActivationStore
+  ) throws -> LayerObservation {
+    let most = batches.reduce(1) { max($0, $1.tokens) }
+    let updates = try ActivationStore(count: watch.endsSublayer ? most * model.hiddenWidth : 1, limit: nil)
+    var observation = LayerObservation(width: watch.width)
+    try observe(&observation, original: original, compressed: compressed) { hidden, isOriginal, batch, x in
+      (isOriginal ? first : second).input(
+        ofStep: watch.place, hidden: hidden, sequences: batch.ranges, into: x)
+    } add: { observation, batch, x, y in
+      if let kept = watch.kept {
+        (kept.base + batch.start * watch.width).update(from: y, count: batch.tokens * watch.width)
+      }
+      guard watch.endsSublayer, original !== compressed else { return false }
+      let count = batch.tokens * model.hiddenWidth
+      updates.base.update(repeating: 0, count: count)
+      first.finish(step: watch.place, x: x, tokens: batch.tokens, hidden: updates.base)
+      Kernels.add(updates.base, to: original.base + batch.start * model.hiddenWidth, count: count)
+      guard let outputs = watch.outputs, outputs == model.hiddenWidth, !batch.isHeldOut else { return false }
+      observation.add(outputs: updates.base, count: outputs, compressed: y, tokens: batch.tokens)
+      return true
+    }
+    return observation
+  }
+
+  /// Runs every sequence through an input in both streams.
+  ///
+  /// - Parameter add: what else is done with a batch's inputs in the original x and in the compressed model y; true if it has added
+  ///   them itself.
   private func observe(
     _ observation: inout LayerObservation, original: ActivationStore, compressed: ActivationStore,
     _ input: (
-      _ hidden: UnsafePointer<Float>, _ isOriginal: Bool, _ batch: Batch, _ index: Int,
-      _ x: UnsafeMutablePointer<Float>
-    ) throws -> Void
+      _ hidden: UnsafePointer<Float>, _ isOriginal: Bool, _ batch: Batch, _ x: UnsafeMutablePointer<Float>
+    ) throws -> Void,
+    add: (
+      _ observation: inout LayerObservation, _ batch: Batch, _ x: UnsafePointer<Float>,
+      _ y: UnsafePointer<Float>
+    ) throws -> Bool = { _, _, _, _ in false }
   ) throws {
-    let width = observation.width
+    let (width, isOne) = (observation.width, original === compressed)
     let most = batches.reduce(1) { max($0, $1.tokens) }
     let x = try ActivationStore(count: most * width, limit: nil)
-    let y = try ActivationStore(count: most * width, limit: nil)
-    for (index, batch) in batches.enumerated() {
+    let y = isOne ? x : try ActivationStore(count: most * width, limit: nil)
+    for batch in batches {
       let offset = batch.start * model.hiddenWidth
-      try input(original.base + offset, true, batch, index, x.base)
-      if original === compressed {
-        y.base.update(from: x.base, count: batch.tokens * width)
-      } else {
-        try input(compressed.base + offset, false, batch, index, y.base)
-      }
+      try input(original.base + offset, true, batch, x.base)
+      if !isOne { try input(compressed.base + offset, false, batch, y.base) }
       let isFinite = [x, y].map { Kernels.allFinite($0.base, count: batch.tokens * width) }
       if let bad = isFinite.firstIndex(of: false) {
         throw PassError(
           "the \(bad == 0 ? "original" : "compressed") model's activations are not finite on calibration text: "
             + "its weights overflow; use --method rtn")
       }
+      if try add(&observation, batch, x.base, y.base) { continue }
       if batch.isHeldOut {
-        observation.addHeldOut(original: x.base, compressed: y.base, tokens: batch.tokens)
+        observation.addHeldOut(
+          original: x.base, compressed: y.base, tokens: batch.tokens, stride: heldOutStride(width))
       } else {
         observation.add(original: x.base, compressed: y.base, tokens: batch.tokens)
       }
     }
     observation.finish()
+  }
+
+  /// Every so-many-th held-out token is looked at: enough to tell results apart, and as many numbers for wide layers as for narrow.
+  private func heldOutStride(_ width: Int) -> Int {
+    let wanted = max(1024, (1 << 22) / max(1, width))
+    return max(1, calibration.heldOutTokenCount / wanted)
+  }
+
+  private func finish(_ watch: Watch, of block: any RunnableBlock, _ stream: ActivationStore) throws {
+    guard let kept = watch.kept else {
+      return try finish(step: watch.place, of: block, width: watch.width, stream)
+    }
+    for batch in batches {
+      block.finish(
+        step: watch.place, x: kept.base + batch.start * watch.width, tokens: batch.tokens,
+        hidden: stream.base + batch.start * model.hiddenWidth)
+    }
   }
 
   private func finish(step: Int, of block: any RunnableBlock, width: Int, _ stream: ActivationStore) throws {
@@ -291,7 +365,7 @@ package final class CalibrationSweep {
     }
     var observation = LayerObservation(width: tensor.rowLength)
     let lookup = TensorLookup(try originals(model.outputNormNames), path: checkpoint.source.path)
-    try observe(&observation, original: scratch, compressed: scratch) { hidden, _, batch, _, x in
+    try observe(&observation, original: scratch, compressed: scratch) { hidden, _, batch, x in
       try self.model.outputInput(hidden: hidden, tokens: batch.tokens, tensors: lookup, into: x)
     }
     return Step(

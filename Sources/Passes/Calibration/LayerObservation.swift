@@ -1,6 +1,6 @@
 import TensorCore
 
-/// What layers that share an input have seen: their inputs in the compressed model x′ and in the original one x.
+/// What layers that share an input have seen: their inputs in the compressed model x′, and what the original had in their place.
 package struct LayerObservation: Sendable {
   /// The length of an input.
   package let width: Int
@@ -8,18 +8,20 @@ package struct LayerObservation: Sendable {
   package private(set) var tokens = 0
   /// E[x′ x′ᵀ], width × width.
   package private(set) var gram: [Float]
-  /// E[x x′ᵀ], width × width, rows for the original's inputs.
-  package private(set) var cross: [Float]
+  /// E[z x′ᵀ], a row for each number of z: the original's inputs x, or the original layer's outputs where these are fewer. Empty
+  /// where the compressed model's inputs are the original's.
+  package private(set) var cross: [Float] = []
+  /// Whether z is the layer's outputs.
+  package private(set) var crossesOutputs = false
   /// max |x′| of each column.
   package private(set) var maxima: [Float]
-  /// The inputs of held-out sequences, tokens × width: the original's and the compressed model's.
+  /// The inputs of some held-out tokens, tokens × width: the original's and the compressed model's.
   package private(set) var heldOut: (original: [Float], compressed: [Float]) = ([], [])
 
   /// Nothing seen so far.
   package init(width: Int) {
     self.width = width
     gram = [Float](repeating: 0, count: width * width)
-    cross = gram
     maxima = [Float](repeating: 0, count: width)
   }
 
@@ -30,16 +32,38 @@ package struct LayerObservation: Sendable {
   package var diagonal: [Float] { (0..<width).map { gram[$0 * width + $0] } }
 
   /// Adds `tokens` inputs.
+  ///
+  /// - Parameter original: the original's inputs; the same pointer as `compressed` where there is no difference.
   package mutating func add(original: UnsafePointer<Float>, compressed: UnsafePointer<Float>, tokens: Int) {
-    gram.withUnsafeMutableBufferPointer {
-      if let base = $0.baseAddress {
-        LinearAlgebra.addGram(of: compressed, rows: tokens, columns: width, to: base)
-      }
-    }
+    if original != compressed { addCross(original, width: width, compressed: compressed, tokens: tokens) }
+    add(compressed, tokens: tokens)
+  }
+
+  /// Adds `tokens` inputs beside the original layer's outputs, `count` for each token.
+  package mutating func add(
+    outputs: UnsafePointer<Float>, count: Int, compressed: UnsafePointer<Float>, tokens: Int
+  ) {
+    crossesOutputs = true
+    addCross(outputs, width: count, compressed: compressed, tokens: tokens)
+    add(compressed, tokens: tokens)
+  }
+
+  private mutating func addCross(
+    _ original: UnsafePointer<Float>, width rows: Int, compressed: UnsafePointer<Float>, tokens: Int
+  ) {
+    if cross.isEmpty { cross = [Float](repeating: 0, count: rows * width) }
     cross.withUnsafeMutableBufferPointer {
       if let base = $0.baseAddress {
         LinearAlgebra.addCross(
-          of: original, columnsA: width, compressed, columnsB: width, rows: tokens, to: base)
+          of: original, columnsA: rows, compressed, columnsB: width, rows: tokens, to: base)
+      }
+    }
+  }
+
+  private mutating func add(_ compressed: UnsafePointer<Float>, tokens: Int) {
+    gram.withUnsafeMutableBufferPointer {
+      if let base = $0.baseAddress {
+        LinearAlgebra.addGram(of: compressed, rows: tokens, columns: width, to: base)
       }
     }
     maxima.withUnsafeMutableBufferPointer { maxima in
@@ -51,12 +75,14 @@ package struct LayerObservation: Sendable {
     self.tokens += tokens
   }
 
-  /// Adds `tokens` held-out inputs.
+  /// Adds every `stride`-th of `tokens` held-out inputs.
   package mutating func addHeldOut(
-    original: UnsafePointer<Float>, compressed: UnsafePointer<Float>, tokens: Int
+    original: UnsafePointer<Float>, compressed: UnsafePointer<Float>, tokens: Int, stride: Int = 1
   ) {
-    heldOut.original += UnsafeBufferPointer(start: original, count: tokens * width)
-    heldOut.compressed += UnsafeBufferPointer(start: compressed, count: tokens * width)
+    for token in Swift.stride(from: 0, to: tokens, by: max(1, stride)) {
+      heldOut.original += UnsafeBufferPointer(start: original + token * width, count: width)
+      heldOut.compressed += UnsafeBufferPointer(start: compressed + token * width, count: width)
+    }
   }
 
   /// Turns sums into means.

@@ -44,22 +44,20 @@ struct CalibratedQuantization {
         return changed
       }
     }
-    try sweep.run(preparing: preparing) { step in
+    try sweep.run(preparing: preparing, observesOutputs: true) { step in
       var result: [String: StoredTensor] = [:]
-      var factor: FeedbackFactor?
+      var seen: (factor: FeedbackFactor, movement: TargetMovement?)?
       for (name, weights) in step.layers {
         guard let tensor = stored[name], let format = formats[name], format != tensor.format,
           let codec = CodecList.gridCodec(for: format)
         else { continue }
         let rounded: LayerRounding.Result
         if step.observation.tokens > 0 {
-          let shared =
-            try factor
-            ?? FeedbackFactor(
-              gram: step.observation.gram, cross: step.observation.cross, count: step.observation.width)
-          factor = shared
+          let shared = try seen ?? statistics(of: step.observation)
+          seen = shared
           rounded = try round(
-            LayerRounding(weights, observation: step.observation, factor: shared), codec: codec)
+            LayerRounding(weights, observation: step.observation, factor: shared.factor),
+            movement: shared.movement, codec: codec)
         } else {
           rounded = LayerRounding.Result(
             bytes: try TensorCoding.encode(weights, format: format), outcome: TensorOutcome(method: "rtn"))
@@ -87,8 +85,17 @@ struct CalibratedQuantization {
     return result
   }
 
+  /// What layers with one input share.
+  private func statistics(of observation: LayerObservation) throws -> (FeedbackFactor, TargetMovement?) {
+    let factor = try FeedbackFactor(
+      gram: observation.gram, count: observation.width, keepsFactor: !observation.cross.isEmpty)
+    return (factor, TargetMovement(observation, factor: factor))
+  }
+
   /// The best of the method's results on held-out tokens, plain rounding included.
-  private func round(_ layer: LayerRounding, codec: any GridCodec) throws -> LayerRounding.Result {
+  private func round(_ layer: LayerRounding, movement: TargetMovement?, codec: any GridCodec) throws
+    -> LayerRounding.Result
+  {
     let format = codec.format
     let plain = try TensorCoding.encode(layer.weights, format: format)
     let plainError = try layer.heldOutError(of: plain, format: format)
@@ -108,11 +115,21 @@ struct CalibratedQuantization {
         try TensorCoding.encode(layer.weights, format: format, importance: diagonal), method: method.rawValue)
       return best
     }
-    for blend in CalibratedQuantization.blends {
-      let bytes = try layer.rounded(
-        layer.target(blend: blend), codec: codec, importance: diagonal, sweeps: CalibratedQuantization.sweeps)
-      try consider(bytes, method: "gptq", blend: Double(blend))
+    let moved = movement?.movement(of: layer.weights) ?? []
+    func rounded(_ blend: Float, sweeps: Int) throws -> ByteRegion {
+      try layer.rounded(
+        layer.target(blend: blend, movement: moved), codec: codec, importance: diagonal, sweeps: sweeps)
     }
+    guard !moved.isEmpty, layer.observation.heldOutTokens > 0 else {
+      try consider(rounded(1, sweeps: Self.sweeps), method: "gptq", blend: moved.isEmpty ? nil : 1)
+      return best
+    }
+    for blend in Self.blends {
+      try consider(rounded(blend, sweeps: 0), method: "gptq", blend: Double(blend))
+    }
+    // The blend that is best before coordinate descent is best behind it, too: only that one is worth the time.
+    let blend = best.outcome.blend.map { Float($0) } ?? Self.blends[0]
+    try consider(rounded(blend, sweeps: Self.sweeps), method: "gptq", blend: Double(blend))
     return best
   }
 }

@@ -15,15 +15,12 @@ package struct FeedbackFactor: Sendable {
   package let feedback: [Float]
   /// H with its ridge, in the order's coordinates.
   package let gram: [Float]
-  /// 1 / (H⁻¹)_jj for each column in its own place: the error that a column's rounding leaves when later columns help.
-  package let conditional: [Float]
   /// L_jj² for each column in its own place: what error feedback in this order leaves of E[x_j²].
   package let residual: [Float]
-  /// (C − H)(H + λI)⁻¹ with C = E[x x′ᵀ], in the columns' own order: W + a·W·shift is the target that makes up for the
-  /// inputs x′ having moved away from x (a = 1: the least-squares weights for x′). Empty without a cross-Gram matrix.
-  package let shift: [Float]
   /// What was added to the diagonal, as a part of its mean.
   package let ridge: Double
+  /// L, row-major, where it is needed for targets; else empty.
+  private let lower: [Double]
 
   /// The ridges that are tried, one after the other, as parts of the mean of the diagonal.
   package static let ridges = [0.01, 0.1, 1, 10]
@@ -33,43 +30,31 @@ package struct FeedbackFactor: Sendable {
   /// Columns are rounded from the largest diagonal element to the smallest ("activation order"). Columns that were never
   /// active have nothing to do with the others, so they are rounded plainly.
   ///
-  /// - Parameter gram: `count` × `count`, symmetric, means over tokens.
+  /// - Parameters:
+  ///   - gram: `count` × `count`, symmetric, means over tokens.
+  ///   - keepsFactor: whether ``solve(_:rows:)`` will be called.
   /// - Throws: ``PassError`` when even the largest ridge leaves the matrix without a factor: it holds NaN.
-  package init(gram: [Float], cross: [Float]? = nil, count: Int, ridges: [Double] = FeedbackFactor.ridges)
-    throws
-  {
+  package init(
+    gram: [Float], count: Int, keepsFactor: Bool = false, ridges: [Double] = FeedbackFactor.ridges
+  ) throws {
     let diagonal = (0..<count).map { gram[$0 * count + $0] }
     let mean = diagonal.reduce(0.0) { $0 + Double($1) } / Double(max(1, count))
     let order = (0..<count).sorted { (diagonal[$0], $1) < (diagonal[$1], $0) }
     for ridge in ridges {
-      var matrix = [Double](repeating: 0, count: count * count)
       let added = mean > 0 ? ridge * mean : 1
-      for i in 0..<count {
-        for j in 0..<count { matrix[i * count + j] = Double(gram[order[i] * count + order[j]]) }
-        matrix[i * count + i] += added
-      }
-      let full = matrix.map { Float($0) }
+      var matrix = FeedbackFactor.ordered(gram, order, adding: added)
       guard (try? LinearAlgebra.cholesky(&matrix, count: count)) != nil,
         (0..<count).allSatisfy({ matrix[$0 * count + $0].isFinite })
       else { continue }
       self.count = count
       self.order = order
       self.ridge = ridge
-      self.gram = full
+      self.gram = FeedbackFactor.ordered(gram, order, adding: Float(added))
       var residual = [Float](repeating: 0, count: count)
       for i in 0..<count { residual[order[i]] = Float(matrix[i * count + i] * matrix[i * count + i]) }
       self.residual = residual
-      let inverse = (0..<count).map { 1 / matrix[$0 * count + $0] }
-      feedback = [Float](unsafeUninitializedCapacity: count * count) { target, size in
-        for i in 0..<count {
-          for j in 0..<count { target[i * count + j] = Float(matrix[i * count + j] * inverse[j]) }
-        }
-        size = count * count
-      }
-      conditional = FeedbackFactor.conditional(matrix, count: count, order: order)
-      shift =
-        cross.map { FeedbackFactor.shift(gram: gram, cross: $0, factor: matrix, count: count, order: order) }
-        ?? []
+      feedback = FeedbackFactor.scaled(matrix, count: count)
+      lower = keepsFactor ? matrix : []
       return
     }
     throw PassError(
@@ -77,39 +62,68 @@ package struct FeedbackFactor: Sendable {
     )
   }
 
-  private static func shift(
-    gram: [Float], cross: [Float], factor: [Double], count: Int, order: [Int]
-  ) -> [Float] {
-    var rows = [Double](repeating: 0, count: count * count)
-    for i in 0..<count {
-      for j in 0..<count {
-        let place = i * count + order[j]
-        rows[i * count + j] = Double(cross[place]) - Double(gram[place])
+  /// Replaces each row r of `rows` by r (H + λI)⁻¹, in the columns' own order; in double precision.
+  ///
+  /// - Precondition: the factor was kept.
+  /// - Parameter rows: `count` numbers each.
+  package func solve(_ rows: UnsafeMutablePointer<Float>, rows rowCount: Int) {
+    precondition(lower.count == count * count, "the factor was not kept")
+    nonisolated(unsafe) let base = rows
+    let piece = 64
+    Parallel.forEach((rowCount + piece - 1) / piece) { index in
+      let (first, height) = (index * piece, min(piece, rowCount - index * piece))
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: height * count) { wide in
+        guard let line = wide.baseAddress else { return }
+        for row in 0..<height {
+          for place in 0..<count {
+            line[row * count + place] = Double(base[(first + row) * count + order[place]])
+          }
+        }
+        LinearAlgebra.solve(cholesky: lower, count: count, rows: line, rowCount: height)
+        for row in 0..<height {
+          for place in 0..<count {
+            base[(first + row) * count + order[place]] = Float(line[row * count + place])
+          }
+        }
       }
     }
-    rows.withUnsafeMutableBufferPointer {
-      if let base = $0.baseAddress {
-        LinearAlgebra.solve(cholesky: factor, count: count, rows: base, rowCount: count)
-      }
-    }
-    var result = [Float](repeating: 0, count: count * count)
-    for i in 0..<count {
-      for j in 0..<count { result[i * count + order[j]] = Float(rows[i * count + j]) }
-    }
-    return result
   }
 
-  /// 1 / (H⁻¹)_jj from the factor: H⁻¹ = L⁻ᵀ L⁻¹, so its diagonal is the columns' squares of L⁻¹.
-  private static func conditional(_ factor: [Double], count: Int, order: [Int]) -> [Float] {
-    var result = [Float](repeating: 0, count: count)
-    guard let inverse = try? LinearAlgebra.inverse(ofLowerTriangle: factor, count: count) else {
-      return result
+  /// A symmetric matrix in another order, with something added to its diagonal.
+  private static func ordered<Number: BinaryFloatingPoint & Sendable>(
+    _ gram: [Float], _ order: [Int], adding: Number
+  ) -> [Number] {
+    let count = order.count
+    return [Number](unsafeUninitializedCapacity: count * count) { target, size in
+      size = count * count
+      guard let target = target.baseAddress else { return }
+      gram.withUnsafeBufferPointer { gram in
+        order.withUnsafeBufferPointer { order in
+          nonisolated(unsafe) let (target, gram, order) = (target, gram, order)
+          Parallel.forEach(count) { i in
+            let row = order[i] * count
+            for j in 0..<count { target[i * count + j] = Number(gram[row + order[j]]) }
+            target[i * count + i] += adding
+          }
+        }
+      }
     }
-    for j in 0..<count {
-      var sum = 0.0
-      for i in j..<count { sum += inverse[i * count + j] * inverse[i * count + j] }
-      result[order[j]] = Float(1 / sum)
+  }
+
+  /// L diag(L)⁻¹.
+  private static func scaled(_ lower: [Double], count: Int) -> [Float] {
+    let inverse = (0..<count).map { 1 / lower[$0 * count + $0] }
+    return [Float](unsafeUninitializedCapacity: count * count) { target, size in
+      size = count * count
+      guard let target = target.baseAddress else { return }
+      lower.withUnsafeBufferPointer { lower in
+        inverse.withUnsafeBufferPointer { inverse in
+          nonisolated(unsafe) let (target, lower, inverse) = (target, lower, inverse)
+          Parallel.forEach(count) { i in
+            for j in 0..<count { target[i * count + j] = Float(lower[i * count + j] * inverse[j]) }
+          }
+        }
+      }
     }
-    return result
   }
 }

@@ -28,24 +28,14 @@ struct LayerRounding {
     energy = outputs.reduce(0) { $0 + Double($1) * Double($1) }
   }
 
-  /// The target for a blend: W + a·W·shift.
-  func target(blend: Float) -> Matrix {
-    guard blend != 0, !factor.shift.isEmpty else { return weights }
+  /// The target for a blend: W + a (V − W).
+  func target(blend: Float, movement: [Float]) -> Matrix {
     var result = weights
-    let (rows, columns) = (weights.rows, weights.columns)
-    weights.elements.withUnsafeBufferPointer { w in
-      factor.shift.withUnsafeBufferPointer { shift in
-        result.elements.withUnsafeMutableBufferPointer { target in
-          guard let w = w.baseAddress, let shift = shift.baseAddress, let target = target.baseAddress else {
-            return
-          }
-          nonisolated(unsafe) let (a, b, c) = (w, shift, target)
-          Parallel.forEach((rows + 63) / 64) { piece in
-            LinearAlgebra.product(
-              a + piece * 64 * columns, columns, b, columns, rows: min(64, rows - piece * 64), inner: columns,
-              columns: columns, alpha: blend, beta: 1, into: c + piece * 64 * columns, columns)
-          }
-        }
+    guard blend != 0, movement.count == result.elements.count else { return result }
+    movement.withUnsafeBufferPointer { movement in
+      result.elements.withUnsafeMutableBufferPointer { target in
+        guard let d = movement.baseAddress, let w = target.baseAddress else { return }
+        Kernels.addScaled(blend, d, to: w, count: target.count)
       }
     }
     return result

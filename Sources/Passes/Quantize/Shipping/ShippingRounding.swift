@@ -80,7 +80,8 @@ final class ShippingRounding {
     let gram = isSeen ? step.observation.gram : [Float](repeating: 0, count: width * width)
     let inputs = try costs.inputs(gram: gram, count: width, isEmbedding: isEmbedding)
     let target =
-      isSeen && shifted ? try ShiftedTarget(gram: gram, cross: step.observation.cross, count: width) : nil
+      isSeen && shifted && !step.observation.cross.isEmpty
+      ? try ShiftedTarget(gram: gram, cross: step.observation.cross, count: width) : nil
     return try layers.map { name, weights in
       let rows = weights.rows
       let own = step.block == nil ? (isSeen ? costs.vocabulary(rows: rows) : costs.lookups(rows: rows)) : nil
