@@ -53,6 +53,6 @@ extern const ck_kernels ck_kernels_neon;
 // How much of the second-level cache unpacked tiles may take.
 #define CK_TILE_CACHE (128 * 1024)
 
-// The record of one token's activations, for n = columns / 32 blocks: int8 codes[32n], float d[n],
-// float sums of each 32 codes times d [n], and the same of each 16 codes [2n].
-static inline size_t ck_record_bytes(size_t columns) { return (columns / 32 * 48 + 63) & ~(size_t)63; }
+// The record of one token's activations, for n = columns / 32 blocks: int8 codes[32n], float d[n], float sums of each
+// 32 codes times d [n], the same of each 16 codes [2n], and the sums of codes themselves: int32 [n] and [2n].
+static inline size_t ck_record_bytes(size_t columns) { return (columns / 32 * 60 + 63) & ~(size_t)63; }
