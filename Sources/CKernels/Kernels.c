@@ -98,10 +98,18 @@ void ck_multiply_rows(int format, const void *rows, size_t row_bytes, size_t row
   table()->multiply_rows(format, rows, row_bytes, row_count, columns, records, tokens, y, y_stride);
 }
 
-// The largest tile is one of 16 rows: codes, scales and offsets. Bodies with smaller tiles unpack several.
+// The largest tiles are two of 16 rows: codes, scales and offsets. Bodies with smaller tiles unpack several.
 size_t ck_tile_scratch_bytes(size_t columns) {
-  size_t tile = columns * 16 + 2 * (columns / 16) * 16 * sizeof(float);
-  return tile < CK_TILE_CACHE ? CK_TILE_CACHE : tile;
+  size_t tiles = 2 * (columns * 16 + 2 * (columns / 16) * 16 * sizeof(float));
+  return tiles < CK_TILE_CACHE ? CK_TILE_CACHE : tiles;
+}
+
+int ck_multiplies_bf16(void) {
+#if defined(__x86_64__) && !defined(CK_SIMDE)
+  return table() == &ck_kernels_avx512 && __builtin_cpu_supports("avx512bf16");
+#else
+  return 0;
+#endif
 }
 
 void ck_multiply_tile(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,

@@ -58,6 +58,6 @@ extern const ck_kernels ck_kernels_neon;
 // they take a quarter of a second-level cache, and a place beyond it.
 enum { CK_PRODUCT_INNER = 256, CK_PRODUCT_HEIGHT = 168, CK_PRODUCT_BREADTH = 1024, CK_PRODUCT_MOST = 64 };
 
-// The record of one token's activations, for n = columns / 32 blocks: int8 codes[32n], float d[n],
-// float sums of each 32 codes times d [n], and the same of each 16 codes [2n].
-static inline size_t ck_record_bytes(size_t columns) { return (columns / 32 * 48 + 63) & ~(size_t)63; }
+// The record of one token's activations, for n = columns / 32 blocks: int8 codes[32n], float d[n], float sums of each
+// 32 codes times d [n], the same of each 16 codes [2n], and the sums of codes themselves: int32 [n] and [2n].
+static inline size_t ck_record_bytes(size_t columns) { return (columns / 32 * 60 + 63) & ~(size_t)63; }

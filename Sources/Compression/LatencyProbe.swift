@@ -49,7 +49,7 @@ public struct LatencyProbe: Sendable {
     _ path: String, tokenizer: String?
   ) throws -> (model: RunnableModel, vocabulary: Int) {
     let checkpoint = try Checkpoint.load(try ModelFiles.open(path, tokenizer: tokenizer))
-    let model = try checkpoint.makeModel()
+    let model = try checkpoint.makeModel(roundsBatches: true)
     switch model {
     case .language(let language):
       let cache = language.makeCache(capacity: min(16, language.contextLength))

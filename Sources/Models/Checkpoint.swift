@@ -21,6 +21,8 @@ public struct Checkpoint: Sendable {
   public var source: ModelSource
   /// The width of the feed-forward layers before neurons of zeros were added; nil when none were.
   public internal(set) var feedForwardWidthBeforePadding: Int?
+  /// Whether models of it may round batches of activations to bfloat16.
+  var roundsActivations = false
   /// Remarks for the report.
   public var notes: [String]
 
@@ -76,10 +78,18 @@ public struct Checkpoint: Sendable {
   ///
   /// - Parameter activations: `f32` decodes quantized matrices to 32-bit floats first, so that nothing but the weights is
   ///   rounded: what a loader that dequantizes computes.
+  /// - Parameter roundsBatches: whether batches of activations may be rounded to bfloat16 where the weights are: how a
+  ///   model is run for its text and timed, not how it is evaluated.
   /// - Throws: ``ModelError`` when a tensor is missing or cannot be read as weights.
-  public func makeModel(activations: ActivationPrecision = .int8) throws -> RunnableModel {
+  public func makeModel(
+    activations: ActivationPrecision = .int8, roundsBatches: Bool = false
+  ) throws -> RunnableModel {
     guard let architecture else { return .none(reason: "unknown architecture") }
-    guard activations == .f32 else { return try architecture.makeModel(self) }
+    guard activations == .f32 else {
+      var own = self
+      own.roundsActivations = roundsBatches
+      return try architecture.makeModel(own)
+    }
     var decoded = self
     decoded.tensors = tensors.map { $0.format.isQuantized ? $0.convertedToFloat32() : $0 }
     return try architecture.makeModel(decoded)

@@ -71,6 +71,8 @@ public final class KVCache: @unchecked Sendable {
   /// The tokens that the buffers have room for.
   private var room: Int
   private let blocks, heads, headLength: Int
+  /// What the model keeps between passes of few tokens, so that decoding allocates little.
+  package var workspace: AnyObject?
   /// The room of a new cache; later it doubles.
   private static let firstRoom = 512
 

@@ -1,135 +1,181 @@
 internal import CKernels
-internal import COpenBLAS
 
-/// One product of a weight matrix with a batch of activations: how it is cut into pieces.
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// The product of one or several weight matrices with one batch of activations: how it is cut into pieces.
 ///
-/// A piece is a range of rows for all tokens, and a row's results do not depend on its neighbours in block
-/// formats; for float formats in batches, OpenBLAS sees panels whose size depends on the shape alone.
+/// A piece is a range of rows of one matrix for all tokens, and a row's results do not depend on its neighbours in block
+/// formats; for float formats in batches, panels have sizes that depend on the shape alone.
 struct MatrixProduct: @unchecked Sendable {
-  private let weights: RunningForm
-  private let rows: Int
-  private let x: UnsafePointer<Float>
-  private let tokens: Int
-  private let y: UnsafeMutablePointer<Float>
-  private let formatID: Int32
+  /// A matrix of the product.
+  struct Part: Sendable {
+    let form: RunningForm
+    let rows: Int
+    let formatID: Int32
+    /// Whether batches of activations may be rounded to bfloat16, as the rows are.
+    let roundsActivations: Bool
+
+    /// - Precondition: the form's format holds weights.
+    init(_ form: RunningForm, rows: Int, roundsActivations: Bool) {
+      guard let id = form.format.kernelID else { preconditionFailure("\(form.format) does not hold weights") }
+      self.form = form
+      self.rows = rows
+      formatID = id
+      self.roundsActivations = roundsActivations && form.format == .bf16
+    }
+
+    func row(_ index: Int) -> UnsafeRawPointer { form.bytes.base + index * form.rowBytes }
+  }
+
+  /// The matrices: all of block formats or all of float formats, with rows of one length.
+  let parts: [Part]
+  let columns: Int
+  let x: UnsafePointer<Float>
+  let tokens: Int
+  let results: MatrixGroup.Results
 
   /// Multiplications of a piece when few tokens make the product a matter of memory speed.
   private static let decodeWork = 64 * 1024
-  /// From this number of tokens on, float weights are worth handing to OpenBLAS.
+  /// From this number of tokens on, float weights are worth a product by panels.
   private static let panelTokens = 4
-
-  init(
-    form: RunningForm, rows: Int, x: UnsafePointer<Float>, tokens: Int, y: UnsafeMutablePointer<Float>
-  ) {
-    guard let id = form.format.kernelID else {
-      preconditionFailure("\(form.format) does not hold weights")
-    }
-    self.weights = form
-    self.rows = rows
-    self.x = x
-    self.tokens = tokens
-    self.y = y
-    self.formatID = id
-  }
 
   // MARK: Block formats
 
-  func multiplyBlocks() {
-    let recordBytes = ck_activation_bytes(weights.columns)
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: tokens * recordBytes, alignment: 64)
-    defer { memory.deallocate() }
-    let own = weights.scalesTokens ? UnsafeMutablePointer<Float>.allocate(capacity: tokens) : nil
+  /// - Parameter scratch: where quantized activations go.
+  func multiplyBlocks(scratch: ActivationScratch) {
+    let recordBytes = ck_activation_bytes(columns)
+    let memory = scratch.reserve(tokens * recordBytes)
+    let own = parts[0].form.scalesTokens ? UnsafeMutablePointer<Float>.allocate(capacity: tokens) : nil
     defer { own?.deallocate() }
     nonisolated(unsafe) let (records, scales) = (memory, own)
-    forEachPiece(of: tokens, size: 8) { range in
-      for token in range {
-        let (source, record) = (x + token * weights.columns, records + token * recordBytes)
+    let quantizePiece = 8
+    Parallel.forEach((tokens + quantizePiece - 1) / quantizePiece, work: tokens * columns) { piece in
+      for token in piece * quantizePiece..<min(tokens, (piece + 1) * quantizePiece) {
+        let (source, record) = (x + token * columns, records + token * recordBytes)
         if let scales {
-          scales[token] = ck_quantize_token(source, weights.columns, record)
+          scales[token] = ck_quantize_token(source, columns, record)
         } else {
-          ck_quantize_activations(source, weights.columns, record)
+          ck_quantize_activations(source, columns, record)
         }
       }
     }
-    multiplyRecords(records)
-    guard let own else { return }
-    nonisolated(unsafe) let (factors, results) = (own, y)
-    forEachPiece(of: tokens, size: 8) { range in
-      for token in range { ck_scale(factors[token], results + token * rows, rows) }
-    }
+    multiplyRecords(memory)
+    guard let scales else { return }
+    for token in 0..<tokens { ck_scale(scales[token], results[0] + token * parts[0].rows, parts[0].rows) }
   }
 
   private func multiplyRecords(_ memory: UnsafeMutableRawPointer) {
     nonisolated(unsafe) let records = memory
     if tokens < Int(CK_TILE_TOKENS) {
-      forEachPiece(of: rows, size: decodePiece) { range in
+      forEachPiece(size: { _ in decodePiece }) { place, range in
+        let part = parts[place]
         ck_multiply_rows(
-          formatID, row(range.lowerBound), weights.rowBytes, range.count, weights.columns, records, tokens,
-          y + range.lowerBound, rows)
+          part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns, records, tokens,
+          results[place] + range.lowerBound, part.rows)
       }
       return
     }
-    let scratchBytes = ck_tile_scratch_bytes(weights.columns)
-    forEachPiece(of: rows, size: batchPiece(multiple: 16, most: 64)) { range in
-      let scratch = UnsafeMutableRawPointer.allocate(byteCount: scratchBytes, alignment: 64)
-      defer { scratch.deallocate() }
+    let scratchBytes = ck_tile_scratch_bytes(columns)
+    forEachPiece(size: { batchPiece(rows: $0, multiple: 32, most: 64) }) { place, range in
+      let part = parts[place]
       ck_multiply_tile(
-        formatID, row(range.lowerBound), weights.rowBytes, range.count, weights.columns, records, tokens,
-        y + range.lowerBound, rows, scratch)
+        part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns, records, tokens,
+        results[place] + range.lowerBound, part.rows, ThreadScratch.reserve(scratchBytes))
     }
   }
 
   // MARK: Float formats
 
-  func multiplyFloats() {
+  /// - Parameter scratch: where rounded activations go.
+  func multiplyFloats(scratch: ActivationScratch) {
     if tokens < Self.panelTokens {
-      forEachPiece(of: rows, size: decodePiece) { range in
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: weights.columns) { scratch in
-          ck_multiply_float_rows(
-            formatID, row(range.lowerBound), weights.rowBytes, range.count, weights.columns, x, tokens,
-            y + range.lowerBound, rows, scratch.baseAddress)
-        }
+      let scratchBytes = columns * MemoryLayout<Float>.stride
+      forEachPiece(size: { _ in decodePiece }) { place, range in
+        let part = parts[place]
+        ck_multiply_float_rows(
+          part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns, x, tokens,
+          results[place] + range.lowerBound, part.rows,
+          ThreadScratch.reserve(scratchBytes).assumingMemoryBound(to: Float.self))
       }
       return
     }
-    OpenBLAS.prepare()
-    let start = weights.bytes.base
-    let isReady = weights.format == .f32 && UInt(bitPattern: start) % UInt(MemoryLayout<Float>.alignment) == 0
-    forEachPiece(of: rows, size: batchPiece(multiple: 16, most: 128)) { range in
+    if parts.allSatisfy(\.roundsActivations), ck_multiplies_bf16() != 0 {
+      return multiplyRounded(scratch: scratch)
+    }
+    // Every piece packs all activations anew, so pieces are as tall as threads that end together allow.
+    forEachPiece(size: { batchPiece(rows: 2 * $0, multiple: 128, most: 512) }) { place, range in
+      let (part, target) = (parts[place], results[place] + range.lowerBound)
+      let row = part.row(range.lowerBound)
+      let isReady =
+        part.form.format == .f32 && UInt(bitPattern: row) % UInt(MemoryLayout<Float>.alignment) == 0
       if isReady {
-        multiplyPanel(row(range.lowerBound).assumingMemoryBound(to: Float.self), range)
+        multiplyPanel(row.assumingMemoryBound(to: Float.self), range.count, into: target, rows: part.rows)
       } else {
-        let count = range.count * weights.columns
-        let panel = UnsafeMutablePointer<Float>.allocate(capacity: count)
-        defer { panel.deallocate() }
-        ck_decode_row(formatID, row(range.lowerBound), panel, count)
-        multiplyPanel(panel, range)
+        let count = range.count * columns
+        let panel = ThreadScratch.reserve(count * MemoryLayout<Float>.stride)
+          .assumingMemoryBound(to: Float.self)
+        ck_decode_row(part.formatID, row, panel, count)
+        multiplyPanel(panel, range.count, into: target, rows: part.rows)
       }
     }
   }
 
-  private func multiplyPanel(_ panel: UnsafePointer<Float>, _ range: Range<Int>) {
-    cblas_sgemm(
-      CblasRowMajor, CblasNoTrans, CblasTrans, Int32(tokens), Int32(range.count), Int32(weights.columns), 1,
-      x, Int32(weights.columns), panel, Int32(weights.columns), 0, y + range.lowerBound, Int32(rows))
+  private func multiplyRounded(scratch: ActivationScratch) {
+    let tokenBytes = ck_bf16_activation_bytes(columns)
+    nonisolated(unsafe) let rounded = scratch.reserve(tokens * tokenBytes)
+    Parallel.forEach(tokens, work: tokens * columns) { token in
+      let target = rounded + token * tokenBytes
+      memset(target + tokenBytes - 64, 0, 64)
+      ck_encode_bf16(x + token * columns, target, columns)
+    }
+    let scratchBytes = ck_bf16_scratch_bytes(columns)
+    forEachPiece(size: { batchPiece(rows: $0, multiple: 32, most: 128) }) { place, range in
+      let part = parts[place]
+      ck_multiply_bf16(
+        part.row(range.lowerBound), part.form.rowBytes, range.count, columns, rounded, tokens,
+        results[place] + range.lowerBound, part.rows, ThreadScratch.reserve(scratchBytes))
+    }
+  }
+
+  private func multiplyPanel(
+    _ panel: UnsafePointer<Float>, _ count: Int, into target: UnsafeMutablePointer<Float>, rows: Int
+  ) {
+    LinearAlgebra.product(
+      x, columns, panel, columns, transposed: true, rows: tokens, inner: columns, columns: count, into: target,
+      rows)
   }
 
   // MARK: Pieces
 
-  private func row(_ index: Int) -> UnsafeRawPointer { weights.bytes.base + index * weights.rowBytes }
-
-  private var decodePiece: Int { max(8, Self.decodeWork / weights.columns) }
+  private var decodePiece: Int { max(8, Self.decodeWork / columns) }
 
   /// Rows of a piece in batches: about sixteen pieces a matrix, so that threads end together.
-  private func batchPiece(multiple: Int, most: Int) -> Int {
+  private func batchPiece(rows: Int, multiple: Int, most: Int) -> Int {
     let sixteenth = (rows / 16 + multiple - 1) / multiple * multiple
     return min(max(sixteenth, multiple), most)
   }
 
-  /// Calls `body` for consecutive ranges of `size` indices below `count`, on several threads if it is worth it.
-  private func forEachPiece(of count: Int, size: Int, _ body: @Sendable (Range<Int>) -> Void) {
-    let pieces = (count + size - 1) / size
-    @Sendable func run(_ piece: Int) { body(piece * size..<min(count, (piece + 1) * size)) }
-    Parallel.forEach(pieces, work: rows * weights.columns * tokens, run)
+  /// Calls `body` for the pieces of all matrices, as places and ranges of rows, on several threads if it is worth it.
+  ///
+  /// - Parameter size: the rows of a piece of a matrix with that many rows.
+  private func forEachPiece(size: @Sendable (Int) -> Int, _ body: @Sendable (Int, Range<Int>) -> Void) {
+    var (pieces, rows) = (0, 0)
+    for part in parts {
+      pieces += (part.rows + size(part.rows) - 1) / size(part.rows)
+      rows += part.rows
+    }
+    Parallel.forEach(pieces, work: rows * columns * tokens) { index in
+      var first = index
+      for (place, part) in parts.enumerated() {
+        let size = size(part.rows)
+        let own = (part.rows + size - 1) / size
+        if first < own { return body(place, first * size..<min(part.rows, (first + 1) * size)) }
+        first -= own
+      }
+    }
   }
 }

@@ -1,4 +1,3 @@
-import Dispatch
 import Synchronization
 #if canImport(Glibc)
   import Glibc
@@ -23,18 +22,18 @@ public enum Parallel {
 
   /// Calls `body` once for each index below `count`, on up to ``threadCount`` threads, and waits.
   ///
-  /// A loop inside the body of another runs on that body's thread alone: it never waits for threads that are all waiting.
+  /// A loop inside the body of another runs on that body's thread alone, as does one that begins while another caller's
+  /// loop has the threads: nobody waits for threads that are all waiting.
   public static func forEach(_ count: Int, _ body: @Sendable (Int) -> Void) {
     let threads = min(threadCount, count)
     guard threads > 1, !isInside else {
       for index in 0..<count { body(index) }
       return
     }
-    let next = Counter()
-    DispatchQueue.concurrentPerform(iterations: threads) { _ in
-      isInside = true
-      while let index = next.take(below: count) { body(index) }
-      isInside = false
+    isInside = true
+    defer { isInside = false }
+    if !WorkerPool.shared.run(count, threads: threads, body) {
+      for index in 0..<count { body(index) }
     }
   }
 
@@ -54,7 +53,7 @@ public enum Parallel {
   private static let serialWork = 1024 * 1024
 
   /// Whether the calling thread runs a loop's body.
-  private static var isInside: Bool {
+  static var isInside: Bool {
     get { pthread_getspecific(insideKey) != nil }
     set { pthread_setspecific(insideKey, newValue ? UnsafeRawPointer(bitPattern: 1) : nil) }
   }
@@ -94,13 +93,5 @@ public final class Locked<Value>: Sendable {
     -> sending Result
   {
     try mutex.withLock(body)
-  }
-}
-
-private final class Counter: Sendable {
-  private let next = Atomic<Int>(0)
-  func take(below count: Int) -> Int? {
-    let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
-    return index < count ? index : nil
   }
 }

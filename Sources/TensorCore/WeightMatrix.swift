@@ -9,22 +9,32 @@ public struct WeightMatrix: Sendable {
   public let columns: Int
   /// How the rows are stored.
   public let format: TensorFormat
-  /// The rows as they are multiplied.
-  let form: RunningForm
+  /// The rows as they are multiplied: one part of a product.
+  let parts: [MatrixProduct.Part]
+
+  var form: RunningForm { parts[0].form }
 
   /// The bytes that a product reads.
   public var byteCount: Int { form.bytes.count }
 
   /// A matrix over stored rows.
   ///
+  /// - Parameter roundsActivations: whether products of four or more tokens with `bf16` rows may round activations to
+  ///   bfloat16, too; they do where the processor multiplies such pairs, which is twice as fast.
   /// - Precondition: `bytes` holds `rows` rows of `columns` weights in `format`, and the trailer if it has one.
-  public init(rows: Int, columns: Int, format: TensorFormat, bytes: ByteRegion) {
+  public init(
+    rows: Int, columns: Int, format: TensorFormat, bytes: ByteRegion, roundsActivations: Bool = false
+  ) {
     precondition(
       format.byteCount(rows: rows, columns: columns) == bytes.count, "bytes do not match the shape")
     self.rows = rows
     self.columns = columns
     self.format = format
-    form = RunningForm(rows: rows, columns: columns, format: format, bytes: bytes)
+    parts = [
+      MatrixProduct.Part(
+        RunningForm(rows: rows, columns: columns, format: format, bytes: bytes), rows: rows,
+        roundsActivations: roundsActivations)
+    ]
   }
 
   /// y[t, r] = Σ_c x[t, c] · w[r, c]: multiplies in the stored form, on ``Parallel/threadCount`` threads.
@@ -37,15 +47,20 @@ public struct WeightMatrix: Sendable {
   /// - Parameters:
   ///   - x: `tokens` × `columns` activations, row-major.
   ///   - y: `tokens` × `rows` results, row-major, overwritten.
-  /// - Precondition: the format holds weights (``TensorFormat/isWeight``).
-  public func multiply(_ x: UnsafePointer<Float>, tokens: Int, into y: UnsafeMutablePointer<Float>) {
+  ///   - scratch: memory to reuse between calls of one caller.
+  public func multiply(
+    _ x: UnsafePointer<Float>, tokens: Int, into y: UnsafeMutablePointer<Float>,
+    scratch: ActivationScratch? = nil
+  ) {
     guard tokens > 0, rows > 0 else { return }
     guard columns > 0 else { return y.update(repeating: 0, count: tokens * rows) }
     guard format.isQuantized else {
-      return MatrixProduct(form: form, rows: rows, x: x, tokens: tokens, y: y).multiplyFloats()
+      return MatrixProduct(parts: parts, columns: columns, x: x, tokens: tokens, results: .init(y))
+        .multiplyFloats(scratch: scratch ?? ActivationScratch())
     }
     withPrepared(x, tokens: tokens) { prepared in
-      MatrixProduct(form: form, rows: rows, x: prepared, tokens: tokens, y: y).multiplyBlocks()
+      MatrixProduct(parts: parts, columns: form.columns, x: prepared, tokens: tokens, results: .init(y))
+        .multiplyBlocks(scratch: scratch ?? ActivationScratch())
     }
     guard let scales = form.rowScales else { return }
     nonisolated(unsafe) let results = y
@@ -55,6 +70,11 @@ public struct WeightMatrix: Sendable {
         Kernels.multiply(base, into: results + token * rows, count: rows)
       }
     }
+  }
+
+  /// Whether products take activations as they are.
+  var takesPlainActivations: Bool {
+    form.takesPlainActivations && form.columns == columns && !form.scalesTokens
   }
 
   /// Calls `body` with the activations in the form that the rows want.

@@ -47,7 +47,7 @@ struct GenerateCommand: ParsableCommand {
   func run() throws {
     common.apply()
     let checkpoint = try source.checkpoint()
-    guard case .language(let model) = try checkpoint.makeModel() else {
+    guard case .language(let model) = try checkpoint.makeModel(roundsBatches: true) else {
       throw JobError(.badInput, "\(source.model): only language models generate text")
     }
     guard let tokenizer = checkpoint.tokenizer else {

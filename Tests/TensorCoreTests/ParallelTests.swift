@@ -44,6 +44,45 @@ import Testing
     #expect(total == 64 * 3 * 1225)
   }
 
+  /// Callers share the threads while their number changes: nobody waits forever, nothing is done twice.
+  @Test func shortLoopsOfManyCallersAllEnd() async {
+    let before = Parallel.threadCount
+    defer { Parallel.threadCount = before }
+    let total = await withTaskGroup(of: Int.self) { group in
+      for caller in 0..<8 {
+        group.addTask {
+          var total = 0
+          for round in 0..<2000 {
+            if round % 100 == 0 { Parallel.threadCount = 1 + (round / 100 + caller) % 5 }
+            let sum = Locked(0)
+            Parallel.forEach(7) { index in sum.withLock { $0 += index } }
+            total += sum.withLock { $0 }
+          }
+          return total
+        }
+      }
+      return await group.reduce(0, +)
+    }
+    #expect(total == 8 * 2000 * 21)
+  }
+
+  /// A loop sees what was written before it, and its caller what it wrote.
+  @Test func loopsAfterPausesSeeEachOther() {
+    let before = Parallel.threadCount
+    defer { Parallel.threadCount = before }
+    Parallel.threadCount = 4
+    var values = [Int](repeating: 0, count: 64)
+    for round in 1...20 {
+      values.withUnsafeMutableBufferPointer { buffer in
+        nonisolated(unsafe) let buffer = buffer
+        Parallel.forEach(64) { buffer[$0] += 1 }
+      }
+      #expect(values.allSatisfy { $0 == round })
+      // Long enough for workers to fall asleep, now and then.
+      if round % 5 == 0 { usleep(3000) }
+    }
+  }
+
   @Test func theLowestFailureIsThrown() {
     struct Failure: Error, Equatable { var index: Int }
     #expect(throws: Failure(index: 7)) {

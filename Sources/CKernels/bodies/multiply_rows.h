@@ -4,13 +4,15 @@
 typedef struct {
   const int8_t *codes;
   const float *d, *sums32, *sums16;
+  const int32_t *counts32, *counts16;
 } CK(record);
 
 CK_INLINE CK(record) CK(open_record)(const void *records, size_t index, size_t columns) {
   const int8_t *base = (const int8_t *)records + index * ck_record_bytes(columns);
   const float *d = (const float *)(base + columns);
   size_t blocks = columns / 32;
-  return (CK(record)){base, d, d + blocks, d + 2 * blocks};
+  const int32_t *counts = (const int32_t *)(d + 4 * blocks);
+  return (CK(record)){base, d, d + blocks, d + 2 * blocks, counts, counts + blocks};
 }
 
 // The sizes of 32 numbers as bits, so that NaN counts as the largest of all: the larger of x[i] and x[i + 16].
@@ -51,6 +53,10 @@ CK_INLINE void CK(quantize_32)(const float *x, float inverse, float scale, CK(re
   sums32[b] = scale * (float)(sum_low + sum_high);
   sums16[2 * b] = scale * (float)sum_low;
   sums16[2 * b + 1] = scale * (float)sum_high;
+  int32_t *counts32 = (int32_t *)r.counts32, *counts16 = (int32_t *)r.counts16;
+  counts32[b] = sum_low + sum_high;
+  counts16[2 * b] = sum_low;
+  counts16[2 * b + 1] = sum_high;
 }
 
 static void CK(quantize_activations)(const float *x, size_t columns, void *record) {
@@ -108,6 +114,25 @@ CK_INLINE void CK(add_256)(const int kind, const int group, const uint8_t *u, co
   }
 }
 
+// What is left of a row from column `at` on, in blocks of 32, and the sum of all lanes.
+CK_INLINE float CK(end_row)(const int format, const uint8_t *row, size_t columns, size_t at, CK(record) a,
+                            CK(f8v) *sum) {
+  uint8_t u[32] __attribute__((aligned(64)));
+  float s, m, offset = 0;
+  for (; at < columns; at += 32, row += CK(block_bytes)(format)) {
+    CK(unpack_32)(format, row, u, &s, &m);
+    CK(i8v) dot = CK(dot_codes)(CK(kind)(format), u, a.codes + at);
+    sum[0] = __builtin_convertvector(dot, CK(f8v)) * (s * a.d[at / 32]) + sum[0];
+    offset = m * a.sums32[at / 32] + offset;
+  }
+  sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  CK(f8v) v = sum[0];
+  return (((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))) + offset;
+}
+
+#ifdef CK_ROWS_512
+#include "rows_512.h"
+#else
 // One row times one token.
 CK_INLINE float CK(row_dot)(const int format, const uint8_t *row, size_t columns, CK(record) a) {
   const size_t block = CK(block)(format), bytes = CK(block_bytes)(format);
@@ -122,17 +147,9 @@ CK_INLINE float CK(row_dot)(const int format, const uint8_t *row, size_t columns
     row += 256 / block * bytes;
     CK(add_256)(kind, group, u, s, m, a, at / 32, sum);
   }
-  float offset = 0;
-  for (; at < columns; at += 32, row += bytes) {  // only formats with blocks of 32
-    CK(unpack)(format, row, u, s, m);
-    CK(i8v) dot = CK(dot_codes)(kind, u, a.codes + at);
-    sum[0] = __builtin_convertvector(dot, CK(f8v)) * (s[0] * a.d[at / 32]) + sum[0];
-    offset = m[0] * a.sums32[at / 32] + offset;
-  }
-  sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-  CK(f8v) v = sum[0];
-  return (((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))) + offset;
+  return CK(end_row)(format, row, columns, at, a, sum);
 }
+#endif
 
 #define CK_FOR_EACH_BLOCK_FORMAT(DO) \
   DO(CK_Q4_0) DO(CK_Q4_1) DO(CK_Q5_0) DO(CK_Q5_1) DO(CK_Q8_0) DO(CK_Q2_K) DO(CK_Q3_K) DO(CK_Q4_K) \

@@ -18,3 +18,12 @@ const char *ck_instruction_set(void);
 // Switches the calling thread to an instruction set by name, or back to the default by NULL (for tests).
 // Returns 1, or 0, and nothing changes, when this processor lacks it.
 int ck_select_instruction_set(const char *name);
+
+// Tells the processor that the calling thread is waiting for another one's memory.
+static inline void ck_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}

@@ -41,3 +41,18 @@ void ck_multiply_tile(int format, const void *rows, size_t row_bytes, size_t row
 // `columns` floats. Products and sums are in single precision.
 void ck_multiply_float_rows(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,
                             const float *x, size_t tokens, float *y, size_t y_stride, float *scratch);
+
+// 1 where ck_multiply_bf16 works: on processors that multiply pairs of bfloat16 numbers, with their instruction set.
+int ck_multiplies_bf16(void);
+
+// The bytes that one token's activations take as bfloat16 numbers, zeros behind the last.
+size_t ck_bf16_activation_bytes(size_t columns);
+
+// The bytes of scratch that ck_multiply_bf16 needs.
+size_t ck_bf16_scratch_bytes(size_t columns);
+
+// y[t · y_stride + r] for rows of bfloat16 numbers and activations that were rounded to bfloat16 (64-byte aligned, see
+// ck_bf16_activation_bytes). Products are exact, sums in single precision, two columns at a time; subnormal numbers
+// count as zero. `scratch` is 64-byte aligned.
+void ck_multiply_bf16(const void *rows, size_t row_bytes, size_t row_count, size_t columns, const void *x,
+                      size_t tokens, float *y, size_t y_stride, void *scratch);

@@ -22,12 +22,20 @@ package struct Linear: Sendable {
   }
 
   /// y[t] = W x[t] + b for each of `tokens` rows.
-  package func apply(_ x: UnsafePointer<Float>, tokens: Int, into y: UnsafeMutablePointer<Float>) {
-    weight.multiply(x, tokens: tokens, into: y)
+  package func apply(
+    _ x: UnsafePointer<Float>, tokens: Int, into y: UnsafeMutablePointer<Float>,
+    scratch: ActivationScratch? = nil
+  ) {
+    weight.multiply(x, tokens: tokens, into: y, scratch: scratch)
+    addBias(to: y, tokens: tokens)
+  }
+
+  /// y[t] += b, if there is a bias.
+  package func addBias(to y: UnsafeMutablePointer<Float>, tokens: Int) {
     guard let bias else { return }
     let outputs = outputs
     nonisolated(unsafe) let y = y
-    Parallel.forEach(tokens) { token in
+    Parallel.forEach(tokens, work: tokens * outputs) { token in
       Kernels.add(bias.values, to: y + token * outputs, count: outputs)
     }
   }
@@ -43,9 +51,13 @@ package struct FloatVector: Sendable {
 package struct TensorLookup {
   private let tensors: [String: StoredTensor]
   private let path: String
+  private var roundsActivations = false
 
   /// The tensors of `checkpoint`.
-  package init(_ checkpoint: Checkpoint) { self.init(checkpoint.tensors, path: checkpoint.source.path) }
+  package init(_ checkpoint: Checkpoint) {
+    self.init(checkpoint.tensors, path: checkpoint.source.path)
+    roundsActivations = checkpoint.roundsActivations
+  }
 
   /// `tensors` of the model at `path`.
   package init(_ tensors: [StoredTensor], path: String) {
@@ -70,7 +82,9 @@ package struct TensorLookup {
     else {
       throw ModelError(.wrongShape, path, "tensor '\(name)' (\(tensor.shapeText)) is no matrix of weights")
     }
-    return WeightMatrix(rows: tensor.rowCount, columns: tensor.rowLength, format: tensor.format, bytes: bytes)
+    return WeightMatrix(
+      rows: tensor.rowCount, columns: tensor.rowLength, format: tensor.format, bytes: bytes,
+      roundsActivations: roundsActivations)
   }
 
   /// A vector, decoded.

@@ -36,9 +36,12 @@ struct LlamaBlockRunner: Sendable {
   func attend(
     _ block: LlamaModel.Block, index: Int, tokens: Int, rotary: RotaryTable, cache: KVCache, work: Workspace
   ) {
-    block.query.apply(work.normed.base, tokens: tokens, into: work.queries.base)
-    block.key.apply(work.normed.base, tokens: tokens, into: work.keys.base)
-    block.value.apply(work.normed.base, tokens: tokens, into: work.values.base)
+    block.attentionInputs.multiply(
+      work.normed.base, tokens: tokens, into: .init(work.queries.base, work.keys.base, work.values.base),
+      scratch: work.scratch)
+    block.query.addBias(to: work.queries.base, tokens: tokens)
+    block.key.addBias(to: work.keys.base, tokens: tokens)
+    block.value.addBias(to: work.values.base, tokens: tokens)
     let first = cache.count
     Parallel.forEach(tokens) { token in
       let query = work.queries.base + token * configuration.queryWidth
@@ -71,8 +74,10 @@ struct LlamaBlockRunner: Sendable {
 
   /// work.gate = silu(Wgate x) · Wup x, where x is the normed input.
   func feedForward(_ block: LlamaModel.Block, tokens: Int, work: Workspace) {
-    block.gate.apply(work.normed.base, tokens: tokens, into: work.gate.base)
-    block.up.apply(work.normed.base, tokens: tokens, into: work.up.base)
+    block.feedForwardInputs.multiply(
+      work.normed.base, tokens: tokens, into: .init(work.gate.base, work.up.base), scratch: work.scratch)
+    block.gate.addBias(to: work.gate.base, tokens: tokens)
+    block.up.addBias(to: work.up.base, tokens: tokens)
     let inner = configuration.intermediateSize
     Parallel.forEach(tokens) { token in
       Kernels.siluMultiply(work.gate.base + token * inner, up: work.up.base + token * inner, count: inner)
@@ -82,9 +87,9 @@ struct LlamaBlockRunner: Sendable {
   /// hidden += W x, where W is the last layer of attention or feed-forward.
   func finish(
     _ layer: Linear, _ x: UnsafePointer<Float>, tokens: Int, hidden: UnsafeMutablePointer<Float>,
-    update: FloatBuffer
+    update: FloatBuffer, scratch: ActivationScratch? = nil
   ) {
-    layer.apply(x, tokens: tokens, into: update.base)
+    layer.apply(x, tokens: tokens, into: update.base, scratch: scratch)
     let width = configuration.hiddenSize
     nonisolated(unsafe) let hidden = hidden
     Parallel.forEach(tokens) { token in
@@ -97,9 +102,13 @@ struct LlamaBlockRunner: Sendable {
     let hidden, normed, update: FloatBuffer
     let queries, keys, values, attended: FloatBuffer
     let gate, up: FloatBuffer
+    let scratch = ActivationScratch()
+    /// The most tokens of a chunk.
+    let tokens: Int
 
     init(_ configuration: LlamaConfiguration, tokens: Int) {
       let (width, inner) = (configuration.hiddenSize, configuration.intermediateSize)
+      self.tokens = tokens
       hidden = FloatBuffer(count: tokens * width)
       normed = FloatBuffer(count: tokens * width)
       update = FloatBuffer(count: tokens * width)

@@ -8,6 +8,8 @@ package struct LlamaModel: LanguageModel {
     let queryNorm, keyNorm: FloatVector?
     let query, key, value, attentionOutput: Linear
     let gate, up, down: Linear
+    /// Query, key and value; gate and up: matrices with the same input.
+    let attentionInputs, feedForwardInputs: MatrixGroup
     let window: Int?
 
     init(_ tensors: TensorLookup, index: Int, window: Int?) throws {
@@ -23,6 +25,8 @@ package struct LlamaModel: LanguageModel {
       gate = try Linear(tensors, name + "mlp.gate_proj")
       up = try Linear(tensors, name + "mlp.up_proj")
       down = try Linear(tensors, name + "mlp.down_proj")
+      attentionInputs = MatrixGroup([query.weight, key.weight, value.weight])
+      feedForwardInputs = MatrixGroup([gate.weight, up.weight])
       self.window = window
     }
 
@@ -38,6 +42,8 @@ package struct LlamaModel: LanguageModel {
 
   /// The tokens that run together; bounds the memory of activations.
   package static let chunkLength = 512
+  /// The most tokens whose activations are kept between passes.
+  private static let keptTokens = 4
 
   let configuration: LlamaConfiguration
   let embedding: WeightMatrix
@@ -82,7 +88,7 @@ package struct LlamaModel: LanguageModel {
       }
     let rows = tokens.count - firstWanted
     guard !tokens.isEmpty else { return Matrix(rows: 0, columns: vocabularySize) }
-    let work = LlamaBlockRunner.Workspace(configuration, tokens: min(tokens.count, Self.chunkLength))
+    let work = workspace(tokens: min(tokens.count, Self.chunkLength), of: cache)
     let elements = [Float](unsafeUninitializedCapacity: rows * vocabularySize) { target, count in
       for start in stride(from: 0, to: tokens.count, by: Self.chunkLength) {
         let chunk = tokens[start..<min(start + Self.chunkLength, tokens.count)]
@@ -96,6 +102,14 @@ package struct LlamaModel: LanguageModel {
     return Matrix(rows: rows, columns: vocabularySize, elements: elements)
   }
 
+  /// Activations for `tokens` tokens. Those of few tokens stay with the sequence, so that decoding reuses them.
+  private func workspace(tokens: Int, of cache: KVCache) -> LlamaBlockRunner.Workspace {
+    if let kept = cache.workspace as? LlamaBlockRunner.Workspace, kept.tokens >= tokens { return kept }
+    let fresh = LlamaBlockRunner.Workspace(configuration, tokens: tokens)
+    if tokens <= Self.keptTokens { cache.workspace = fresh }
+    return fresh
+  }
+
   /// The logits of some positions of the chunk in `work`.
   private func project(
     _ range: Range<Int>, work: LlamaBlockRunner.Workspace, into target: UnsafeMutablePointer<Float>
@@ -106,7 +120,7 @@ package struct LlamaModel: LanguageModel {
         work.hidden.base + (range.lowerBound + place) * width, weight: norm.values,
         epsilon: configuration.normEpsilon, into: work.normed.base + place * width, count: width)
     }
-    output.multiply(work.normed.base, tokens: range.count, into: target)
+    output.multiply(work.normed.base, tokens: range.count, into: target, scratch: work.scratch)
   }
 }
 
@@ -123,11 +137,12 @@ extension LlamaModel {
       runner.attend(block, index: index, tokens: count, rotary: rotary, cache: cache, work: work)
       runner.finish(
         block.attentionOutput, work.attended.base, tokens: count, hidden: work.hidden.base,
-        update: work.update)
+        update: work.update, scratch: work.scratch)
       runner.normalize(work.hidden.base, block.feedForwardNorm, tokens: count, into: work.normed.base)
       runner.feedForward(block, tokens: count, work: work)
       runner.finish(
-        block.down, work.gate.base, tokens: count, hidden: work.hidden.base, update: work.update)
+        block.down, work.gate.base, tokens: count, hidden: work.hidden.base, update: work.update,
+        scratch: work.scratch)
     }
     cache.count += count
   }

@@ -1,0 +1,97 @@
+// Products of bfloat16 numbers, for AVX-512 processors that multiply them.
+#include "include/ck_matmul.h"
+
+#if defined(__x86_64__) && !defined(CK_SIMDE)
+#include <immintrin.h>
+#pragma clang attribute push( \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma,f16c"))), \
+  apply_to = function)
+
+#define CK(name) name##_bf16
+#define CK_INLINE static inline __attribute__((always_inline))
+#include "bodies/transpose_512.h"
+
+enum { TILE_ROWS = 32, TOKENS = 12 };
+
+// Pairs of columns that 32 rows take, rounded up to whole squares.
+CK_INLINE size_t padded_pairs(size_t columns) { return (columns + 31) / 32 * 16; }
+
+// Two tiles of 16 rows: pair after pair of columns of all rows.
+CK_INLINE void pack(const uint8_t *rows, size_t row_bytes, size_t row_count, size_t columns, uint8_t *tile) {
+  const size_t pairs = padded_pairs(columns);
+  for (size_t half = 0; half < 2; half++) {
+    for (size_t at = 0; at < columns; at += 32) {
+      size_t left = columns - at;
+      __mmask32 mask = left >= 32 ? 0xffffffff : (1u << left) - 1;
+      ck_w16v_bf16 v[16];
+#pragma clang loop unroll(full)
+      for (size_t r = 0; r < 16; r++) {
+        size_t row = 16 * half + r;
+        const uint8_t *place = rows + (row < row_count ? row : 0) * row_bytes + 2 * at;
+        v[r] = (ck_w16v_bf16)_mm512_maskz_loadu_epi16(row < row_count ? mask : 0, place);
+      }
+      CK(transpose)(v);
+      __builtin_memcpy(tile + (half * pairs + at / 2) * 64, v, sizeof v);
+    }
+  }
+}
+
+// 32 packed rows times `n` (a constant) tokens.
+CK_INLINE void times(const int n, const uint8_t *tile, size_t pairs, const uint8_t *x, size_t stride, float *y,
+                     size_t y_stride, size_t rows) {
+  __m512 acc[2][TOKENS];
+#pragma clang loop unroll(full)
+  for (int t = 0; t < n; t++) acc[0][t] = acc[1][t] = _mm512_setzero_ps();
+  for (size_t p = 0; p < pairs; p++) {
+    __m512bh u = (__m512bh)_mm512_load_si512(tile + 64 * p);
+    __m512bh v = (__m512bh)_mm512_load_si512(tile + 64 * (pairs + p));
+#pragma clang loop unroll(full)
+    for (int t = 0; t < n; t++) {
+      int32_t two;
+      __builtin_memcpy(&two, x + (size_t)t * stride + 4 * p, 4);
+      __m512bh a = (__m512bh)_mm512_set1_epi32(two);
+      acc[0][t] = _mm512_dpbf16_ps(acc[0][t], u, a);
+      acc[1][t] = _mm512_dpbf16_ps(acc[1][t], v, a);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 2; i++) {
+    if (rows <= 16 * (size_t)i) break;
+    size_t left = rows - 16 * (size_t)i;
+    __mmask16 mask = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+#pragma clang loop unroll(full)
+    for (int t = 0; t < n; t++) _mm512_mask_storeu_ps(y + (size_t)t * y_stride + 16 * i, mask, acc[i][t]);
+  }
+}
+
+static void multiply(const uint8_t *rows, size_t row_bytes, size_t row_count, size_t columns, const uint8_t *x,
+                     size_t tokens, float *y, size_t y_stride, uint8_t *tile) {
+  const size_t pairs = padded_pairs(columns), stride = ck_bf16_activation_bytes(columns);
+  for (size_t row = 0; row < row_count; row += TILE_ROWS) {
+    size_t count = row_count - row < TILE_ROWS ? row_count - row : TILE_ROWS, t = 0;
+    pack(rows + row * row_bytes, row_bytes, count, columns, tile);
+#define PART(N) \
+  for (; t + N <= tokens; t += N) \
+    times(N, tile, pairs, x + t * stride, stride, y + t * y_stride + row, y_stride, count);
+    PART(12) PART(8) PART(4) PART(1)
+#undef PART
+  }
+}
+#pragma clang attribute pop
+
+void ck_multiply_bf16(const void *rows, size_t row_bytes, size_t row_count, size_t columns, const void *x,
+                      size_t tokens, float *y, size_t y_stride, void *scratch) {
+  multiply(rows, row_bytes, row_count, columns, x, tokens, y, y_stride, scratch);
+}
+#else
+void ck_multiply_bf16(const void *rows, size_t row_bytes, size_t row_count, size_t columns, const void *x,
+                      size_t tokens, float *y, size_t y_stride, void *scratch) {
+  (void)rows, (void)row_bytes, (void)row_count, (void)columns, (void)x, (void)tokens, (void)y, (void)y_stride;
+  (void)scratch;
+}
+#endif
+
+// A token's numbers fill whole squares of 32.
+size_t ck_bf16_activation_bytes(size_t columns) { return (columns + 31) / 32 * 64; }
+
+size_t ck_bf16_scratch_bytes(size_t columns) { return (columns + 31) / 32 * 64 * 32; }

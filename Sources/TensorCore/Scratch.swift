@@ -1,0 +1,48 @@
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// Memory for quantized activations that one caller reuses from product to product. It grows as needed.
+public final class ActivationScratch: @unchecked Sendable {
+  private var memory: UnsafeMutableRawPointer?
+  private var capacity = 0
+
+  /// No memory yet.
+  public init() {}
+
+  /// At least `count` bytes, aligned to 64; what was there before is gone.
+  func reserve(_ count: Int) -> UnsafeMutableRawPointer {
+    if let memory, capacity >= count { return memory }
+    memory?.deallocate()
+    let fresh = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 64)
+    (memory, capacity) = (fresh, count)
+    return fresh
+  }
+
+  deinit { memory?.deallocate() }
+}
+
+/// Scratch memory of the calling thread, for one kernel at a time; it is kept until the thread ends.
+enum ThreadScratch {
+  /// At least `count` bytes, aligned to 64, until the thread's next call.
+  static func reserve(_ count: Int) -> UnsafeMutableRawPointer {
+    if let held = pthread_getspecific(key) {
+      return Unmanaged<ActivationScratch>.fromOpaque(held).takeUnretainedValue().reserve(count)
+    }
+    let scratch = ActivationScratch()
+    pthread_setspecific(key, Unmanaged.passRetained(scratch).toOpaque())
+    return scratch.reserve(count)
+  }
+
+  private static let key = {
+    var key = pthread_key_t()
+    #if canImport(Glibc)
+      pthread_key_create(&key) { if let held = $0 { Unmanaged<ActivationScratch>.fromOpaque(held).release() } }
+    #else
+      pthread_key_create(&key) { Unmanaged<ActivationScratch>.fromOpaque($0).release() }
+    #endif
+    return key
+  }()
+}
