@@ -41,7 +41,8 @@ public struct MatrixGroup: Sendable {
     precondition(matrices.allSatisfy { $0.columns == matrices[0].columns }, "a group shares its activations")
     self.matrices = matrices
     parts = matrices.flatMap(\.parts)
-    if matrices.allSatisfy({ $0.format.isQuantized && $0.takesPlainActivations && $0.form.rowScales == nil }) {
+    if matrices.allSatisfy({ $0.format.isQuantized && $0.takesPlainActivations && $0.form.rowScales == nil })
+    {
       kind = .blocks
     } else if matrices.allSatisfy({ $0.format.isFloat }) {
       kind = .floats

@@ -74,7 +74,8 @@ struct MatrixProduct: @unchecked Sendable {
       forEachPiece(size: { _ in decodePiece }) { place, range in
         let part = parts[place]
         ck_multiply_rows(
-          part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns, records, tokens,
+          part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns, records,
+          tokens,
           results[place] + range.lowerBound, part.rows)
       }
       return

@@ -39,9 +39,12 @@ enum ThreadScratch {
   private static let key = {
     var key = pthread_key_t()
     #if canImport(Glibc)
-      pthread_key_create(&key) { if let held = $0 { Unmanaged<ActivationScratch>.fromOpaque(held).release() } }
+      pthread_key_create(&key) { held in
+        guard let held else { return }
+        Unmanaged<ActivationScratch>.fromOpaque(held).release()
+      }
     #else
-      pthread_key_create(&key) { Unmanaged<ActivationScratch>.fromOpaque($0).release() }
+      pthread_key_create(&key) { held in Unmanaged<ActivationScratch>.fromOpaque(held).release() }
     #endif
     return key
   }()

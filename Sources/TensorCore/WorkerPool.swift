@@ -84,10 +84,12 @@ final class WorkerPool: @unchecked Sendable {
     #else
       var thread: pthread_t?
     #endif
-    let status = pthread_create(&thread, nil, { _ in
-      WorkerPool.shared.serve()
-      return nil
-    }, nil)
+    let status = pthread_create(
+      &thread, nil,
+      { _ in
+        WorkerPool.shared.serve()
+        return nil
+      }, nil)
     guard status == 0 else { return false }
     #if canImport(Glibc)
       pthread_detach(thread)
