@@ -301,9 +301,10 @@ def warm_row(bench, bar, row):
 
 
 def start_row(bench, bar, row):
-    times = sorted(run([bench.program, "--help"]).seconds for _ in range(21))
+    runs = [run([bench.program, "--help"]) for _ in range(21)]
+    times, busy = (sorted(values) for values in [[one.seconds for one in runs], [one.processor_seconds for one in runs]])
     row.ours, row.wanted = f"{times[10] * 1e3:.1f} ms", f"≤ {bar.seconds * 1e3:.0f} ms"
-    row.note = f"median of 21 whole runs, fastest {times[0] * 1e3:.1f} ms; starting the process included"
+    row.note = f"median of 21 whole runs, fastest {times[0] * 1e3:.1f} ms; processor time {busy[10] * 1e3:.1f} ms; starting the process included"
     row.figures["seconds"] = times
     judge(row, bar, [] if times[10] <= bar.seconds else ["too slow"])
 
