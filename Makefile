@@ -9,7 +9,7 @@ BIN = $(shell $(BUILD) --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers bench-quality lint format demo clean
+.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers bench-quality bench-peers lint format demo clean
 help:
 	@echo "make demo           build, and compress the reference model"
 	@echo "make test           all tests"
@@ -21,6 +21,7 @@ help:
 	@echo "make peers          artifacts in llama.cpp: the same perplexity? (installs llama.cpp from PyPI into .venv)"
 	@echo "make peers-quality  size and quality of llama.cpp's types and ours, on the same text"
 	@echo "make bench-quality  every quality bar beside llama.cpp, GPTQ, AWQ, AutoRound (installs them; DATA=models and texts)"
+	@echo "make bench-peers    every speed bar beside llama.cpp and zstd: decode, prefill, quantize, evaluate, pack, start"
 	@echo "make peers-transformers  quantized safetensors in transformers: the same logits?"
 	@echo "make clean"
 
@@ -64,6 +65,11 @@ peers-quality: build
 # Every bar of docs/Quality.md: make bench-quality [DATA=a folder of models/ and text/] [QUICK=1] [ONLY=names of bars or models]
 bench-quality: build
 	PEER_PYTHON="$(PEER_PYTHON)" Tests/Peers/bench_quality.sh $(BIN)/compress $(if $(DATA),--data "$(DATA)") \
+	  $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)")
+
+# Every speed bar of docs/Performance.md: make bench-peers [QUICK=1] [ONLY=parts of rows' names] [WORK=a folder with 12 GB]
+bench-peers: build
+	PEER_PYTHON="$(PEER_PYTHON)" Tests/Peers/bench_speed.sh $(BIN)/compress $(if $(WORK),--work "$(WORK)") \
 	  $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)")
 
 # Quantized safetensors in transformers with compressed-tensors (installed from PyPI into .venv-transformers).

@@ -27,6 +27,16 @@ void ck_limit_to_baseline(int on) { atomic_store(&limited, on); }
 int ck_uses_avx2(void) {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")
+    && atomic_load_explicit(&limited, memory_order_relaxed) != 1;
+#else
+  return 0;
+#endif
+}
+
+int ck_uses_avx512(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+    && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
     && !atomic_load_explicit(&limited, memory_order_relaxed);
 #else
   return 0;

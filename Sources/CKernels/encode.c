@@ -1,4 +1,4 @@
-// Searches for scales and codes. The same source is compiled for the baseline and, on x86-64, for AVX2. A vector
+// Searches for scales and codes. The same source is compiled for the baseline and, on x86-64, for AVX2 and AVX-512. A vector
 // holds eight candidates, not eight weights: sums need no reduction, are taken in the order of the weights, and
 // nothing is fused, so both give the same bytes.
 #include "ck_encode.h"
@@ -15,6 +15,8 @@
 
 typedef float ck_v8 __attribute__((ext_vector_type(8)));
 typedef int32_t ck_i8 __attribute__((ext_vector_type(8)));
+// Where registers are that wide (CK_PAIRS), two times eight candidates at once: each lane does what it does alone.
+typedef float ck_v16 __attribute__((ext_vector_type(16)));
 
 // What a code stands for: low..high, or an entry of the iq4 table.
 typedef struct {
@@ -52,6 +54,7 @@ typedef struct {
 // How many pairs of shared scales a super-block is tried with in full.
 enum { CK_STARTS = 4 };
 
+#define CK_PAIRS 0
 #define NAME(x) scalar_##x
 #include "bodies/fit_common.h"
 #include "bodies/fit_line.h"
@@ -66,8 +69,18 @@ enum { CK_STARTS = 4 };
 #include "bodies/fit_affine.h"
 #undef NAME
 #pragma clang attribute pop
+#undef CK_PAIRS
+#define CK_PAIRS 1
+#pragma clang attribute push(__attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#define NAME(x) avx512_##x
+#include "bodies/fit_common.h"
+#include "bodies/fit_line.h"
+#include "bodies/fit_affine.h"
+#undef NAME
+#pragma clang attribute pop
 #define DISPATCH(name, ...) \
-  if (ck_uses_avx2()) avx2_##name(__VA_ARGS__); \
+  if (ck_uses_avx512()) avx512_##name(__VA_ARGS__); \
+  else if (ck_uses_avx2()) avx2_##name(__VA_ARGS__); \
   else scalar_##name(__VA_ARGS__)
 #else
 #define DISPATCH(name, ...) scalar_##name(__VA_ARGS__)

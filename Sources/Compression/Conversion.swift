@@ -1,8 +1,10 @@
+internal import Dispatch
 internal import Foundation
 internal import ModelFiles
 public import Models
 public import Passes
 internal import TensorCore
+internal import WeightCodecs
 
 /// Writes a model in another container or format, nothing evaluated.
 public struct Conversion: Sendable {
@@ -70,8 +72,37 @@ public struct Conversion: Sendable {
       }
     }
     if packed == nil { try Conversion.requireSpace(layout.size, at: path) }
-    if !allowNonfinite { try checkpoint.refuseNonfinite(observer: observer) }
+    if !allowNonfinite {
+      let rounded = set == nil ? Conversion.rounded(from: checkpoint, to: converted) : []
+      try checkpoint.refuseNonfinite(except: rounded, observer: observer)
+    }
     for note in layout.notes + converted.notes { observer(.note(note)) }
+    do { return try write(layout, converted, of: checkpoint, to: path, observer) } catch let error
+      as CodingError
+    {
+      // Encoders refuse what is no number, too, and nothing was left behind; but they do not know the tensor's name.
+      try checkpoint.refuseNonfinite(observer: observer)
+      throw error
+    }
+  }
+
+  /// The tensors that are rounded while they are written: encoders look at every weight, so a look before that would only read
+  /// the model twice.
+  private static func rounded(from checkpoint: Checkpoint, to converted: Checkpoint) -> Set<String> {
+    let formats = Dictionary(
+      converted.tensors.map { ($0.name, $0.format) }, uniquingKeysWith: { first, _ in first })
+    let rounded = checkpoint.tensors.filter { tensor in
+      guard let format = formats[tensor.name] else { return false }
+      return format.isQuantized && format != tensor.format
+    }
+    return Set(rounded.map(\.name))
+  }
+
+  private func write(
+    _ layout: ContainerLayout, _ converted: Checkpoint, of checkpoint: Checkpoint, to path: String,
+    _ observer: @escaping JobObserver
+  ) throws -> [(path: String, bytes: Int)] {
+    let makesFolder = container == .safetensors && packed == nil
     if let packed { return [(path, try pack(layout, to: path, level: packed, checkpoint, observer))] }
     guard makesFolder else { return [(path, try write(layout, to: path, observer))] }
     return try writeFolder(layout, converted, to: path, observer)
@@ -134,13 +165,10 @@ public struct Conversion: Sendable {
     _ layout: ContainerLayout, to path: String, level: Int, _ checkpoint: Checkpoint,
     _ observer: @escaping JobObserver
   ) throws -> Int {
-    var source: [String: String] = [:]
-    for file in checkpoint.source.files {
-      source[(file as NSString).lastPathComponent] = try FileHash.sha256(ofFile: file)
-    }
+    let source = SourceHashes(of: checkpoint.source.files)
     let recipe = pass.map { JSONValue.object(JSONObject([(type(of: $0).name, $0.options)])) } ?? .null
     return try ArtifactFile.write(
-      layout, to: path, level: level, recipe: recipe, source: source, toolVersion: toolVersion
+      layout, to: path, level: level, recipe: recipe, source: try source.hashes(), toolVersion: toolVersion
     ) { done, total in
       observer(.progress(step: "pack", fraction: Double(done) / Double(max(1, total))))
     }.bytes
@@ -181,6 +209,35 @@ public struct Conversion: Sendable {
         .note("the tokenizer lives inside the GGUF; the folder has none, take it from the original model"))
     }
     return written
+  }
+}
+
+/// Hashes of the files that a model came from, made beside other work.
+private final class SourceHashes: Sendable {
+  private let files: [String]
+  private let result = Locked<Result<[String: String], any Error>?>(nil)
+  private let group = DispatchGroup()
+
+  /// Starts hashing on another thread, where there may be one.
+  init(of files: [String]) {
+    self.files = files
+    guard Parallel.threadCount > 1 else { return }
+    DispatchQueue.global(qos: .userInitiated).async(group: group) { [files, result] in
+      let made = Result { try SourceHashes.hashes(of: files) }
+      result.withLock { $0 = made }
+    }
+  }
+
+  /// The hashes by the files' last names, when they are done.
+  func hashes() throws -> [String: String] {
+    group.wait()
+    return try result.withLock { $0 }?.get() ?? SourceHashes.hashes(of: files)
+  }
+
+  private static func hashes(of files: [String]) throws -> [String: String] {
+    var hashes: [String: String] = [:]
+    for file in files { hashes[(file as NSString).lastPathComponent] = try FileHash.sha256(ofFile: file) }
+    return hashes
   }
 }
 

@@ -6,8 +6,10 @@ internal import WeightCodecs
 
 extension Checkpoint {
   /// Refuses weights that are NaN or infinite, naming the first one.
-  func refuseNonfinite(observer: JobObserver) throws {
-    try scan(observer) { tensor, place in
+  ///
+  /// - Parameter names: tensors that are left out.
+  func refuseNonfinite(except names: Set<String> = [], observer: JobObserver) throws {
+    try scan(observer, except: names) { tensor, place in
       throw JobError(
         .badInput,
         "\(source.path): tensor '\(tensor.name)' has a NaN or infinity at row \(place.row), "
@@ -18,14 +20,15 @@ extension Checkpoint {
   /// The names of tensors that hold a NaN or infinity.
   func nonfiniteTensors(observer: JobObserver) throws -> Set<String> {
     var names: Set<String> = []
-    try scan(observer) { tensor, _ in names.insert(tensor.name) }
+    try scan(observer, except: []) { tensor, _ in names.insert(tensor.name) }
     return names
   }
 
   private func scan(
-    _ observer: JobObserver, _ found: (StoredTensor, (row: Int, column: Int)) throws -> Void
+    _ observer: JobObserver, except names: Set<String>,
+    _ found: (StoredTensor, (row: Int, column: Int)) throws -> Void
   ) throws {
-    for (index, tensor) in tensors.enumerated() where tensor.format.isWeight {
+    for (index, tensor) in tensors.enumerated() where tensor.format.isWeight && !names.contains(tensor.name) {
       observer(.progress(step: "check weights", fraction: Double(index) / Double(tensors.count)))
       let bytes = try tensor.bytes.load()
       let place = try TensorCoding.firstNonFinite(

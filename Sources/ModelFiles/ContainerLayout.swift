@@ -60,14 +60,16 @@ public struct ContainerLayout: Sendable {
     self.notes = notes
   }
 
-  /// Writes the whole file, loading one tensor at a time.
+  /// Writes the whole file. On more than one thread the next tensor is made while one is written, so two are in memory.
   ///
   /// - Throws: what `sink` or a tensor's loading throws; ``ModelFileError`` when a tensor yields fewer or more bytes
   ///   than it promised.
   public func write(to sink: inout some ByteSink) throws {
     try sink.write(prefix.buffer)
+    let reader = TensorsAhead(tensors.map(\.tensor.bytes))
+    defer { reader.finish() }
     for placement in tensors {
-      let bytes = try placement.tensor.bytes.load()
+      let bytes = try reader.next()
       guard bytes.count == placement.tensor.bytes.count else {
         throw ModelFileError(
           .badStructure, path: "\(container) output",

@@ -43,17 +43,29 @@ public struct TensorBytes: Sendable {
   /// The number of bytes.
   public let count: Int
   private let make: @Sendable () throws -> ByteRegion
+  /// Whether loading is work: bytes on hand are only handed out.
+  let isMade: Bool
+  private let makeStart: (@Sendable (_ count: Int) throws -> ByteRegion)?
 
   /// Bytes that are in memory or mapped already; loading them costs nothing.
   public init(_ region: ByteRegion) {
     count = region.count
     make = { region }
+    isMade = false
+    makeStart = nil
   }
 
   /// Bytes that have to be gathered, swapped or decompressed: `make` returns exactly `count` bytes each time.
-  public init(count: Int, make: @escaping @Sendable () throws -> ByteRegion) {
+  ///
+  /// - Parameter start: makes only the first bytes, as many as it is asked for, where that is cheaper than all of them.
+  public init(
+    count: Int, make: @escaping @Sendable () throws -> ByteRegion,
+    start: (@Sendable (_ count: Int) throws -> ByteRegion)? = nil
+  ) {
     self.count = count
     self.make = make
+    isMade = true
+    makeStart = start
   }
 
   /// The bytes of `region`, copied when asked for if they lie at an address that `format`'s elements may not have.
@@ -67,4 +79,11 @@ public struct TensorBytes: Sendable {
 
   /// The bytes, valid while the region lives. Lazy ones are made anew at each call.
   public func load() throws -> ByteRegion { try make() }
+
+  /// The first `wanted` bytes, or all where there are fewer.
+  public func loadStart(_ wanted: Int) throws -> ByteRegion {
+    guard wanted < count else { return try make() }
+    if let makeStart { return try makeStart(wanted) }
+    return try make().slice(0..<max(0, wanted))
+  }
 }

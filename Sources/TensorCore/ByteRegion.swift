@@ -26,9 +26,20 @@ public final class ByteRegion: @unchecked Sendable {
   /// Memory of its own, filled once by `body`.
   ///
   /// - Parameter body: writes all `count` bytes; the memory starts as zeros.
-  public init(count: Int, filledBy body: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
+  public convenience init(count: Int, filledBy body: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows
+  {
+    try self.init(uninitializedCount: count) { memory in
+      if let base = memory.baseAddress { memset(base, 0, memory.count) }
+      try body(memory)
+    }
+  }
+
+  /// Memory of its own, filled once by `body`, which must write every byte: large pieces are then touched first by the threads
+  /// that fill them, and not twice.
+  package init(uninitializedCount count: Int, filledBy body: (UnsafeMutableRawBufferPointer) throws -> Void)
+    rethrows
+  {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 64)
-    memset(memory, 0, max(count, 1))
     do {
       try body(UnsafeMutableRawBufferPointer(start: memory, count: count))
     } catch {

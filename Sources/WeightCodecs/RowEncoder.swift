@@ -33,10 +33,12 @@ struct RowEncoder: Sendable {
     from source: @Sendable (Range<Int>, (UnsafeBufferPointer<Float>) throws -> Void) throws -> Void
   ) throws -> ByteRegion {
     let pieces = RowPieces(rows: rows, columns: columns)
-    return try ByteRegion(count: byteCount) { bytes in
+    return try ByteRegion(uninitializedCount: byteCount) { bytes in
       let target = SharedTarget(base: bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
       try Parallel.forEachThrowing(pieces.count) { piece in
         let range = pieces.range(piece)
+        // Codecs that gather bits start from zeros.
+        target[range.lowerBound * bytesPerRow..<range.upperBound * bytesPerRow].initialize(repeating: 0)
         try source(range) { values in try encode(values, rows: range, into: target) }
       }
       // Rows are encoded one by one, for columns that are all alike.

@@ -1,12 +1,12 @@
-internal import ArgumentParser
-internal import Compression
+public import ArgumentParser
+public import Compression
 internal import Evaluation
+internal import Foundation
 internal import ModelFiles
-internal import Models
 internal import Reporting
 internal import TensorCore
 
-/// How fast a model runs here.
+/// How fast a model runs here, and how fast this machine is at all.
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
@@ -18,9 +18,18 @@ struct BenchCommand: ParsableCommand {
       EXAMPLES
         compress bench out/1-int4/model.gguf.zst
         compress bench model.gguf --threads 1 --prompt 256 --tokens 128 --json
+        compress bench --machine                          what this machine does at most
+        compress bench --synthetic llama-1b:q4_k          a random model of TinyLlama's shape, made and removed
+        compress bench --synthetic llama-1b-44 -o m.gguf  of 44 layers in bf16, kept
       """)
 
-  @OptionGroup var source: ModelArguments
+  @Argument(
+    help: "A checkpoint (PyTorch, safetensors, GGUF, llama2.c), a Hugging Face folder, or an artifact.")
+  var model: String?
+
+  @Option(help: "A tokenizer file to use instead of the one beside the model.")
+  var tokenizer: String?
+
   @OptionGroup var common: CommonArguments
 
   @Option(help: "Tokens of the prompt (default: 512, or half the model's context).")
@@ -32,29 +41,85 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Runs after the warm-up, as far as they fit the time.")
   var runs = 10
 
+  @Flag(help: "Measure the machine instead: read bandwidth, and f32, bf16 and int8 arithmetic.")
+  var machine = false
+
+  @Option(
+    help:
+      "Make a model of random weights: llama-1b[-LAYERS][:FORMAT], FORMAT one of \(SyntheticModel.formats.map(\.rawValue).joined(separator: ", ")) (default: 22 layers, bf16)."
+  )
+  var synthetic: SyntheticModel?
+
+  @Option(name: [.short, .long], help: "Keep the synthetic model in this file: GGUF, or .safetensors.")
+  var output: String?
+
+  @Flag(help: "Replace an existing file.")
+  var force = false
+
+  @Flag(help: "Make the synthetic model only.")
+  var noRun = false
+
   @Flag(help: "Print JSON.")
   var json = false
 
   func validate() throws {
     if let prompt, prompt < 1 { throw ValidationError("--prompt must be at least 1.") }
     if tokens < 1 || runs < 1 { throw ValidationError("--tokens and --runs must be at least 1.") }
+    let subjects = [model != nil, machine, synthetic != nil].filter(\.self).count
+    if subjects == 0 { throw ValidationError("Missing expected argument '<model>'") }
+    if subjects > 1 { throw ValidationError("Choose a model, --machine or --synthetic.") }
+    if synthetic == nil, output != nil || noRun || force {
+      throw ValidationError("--output, --force and --no-run belong to --synthetic.")
+    }
+    if noRun, output == nil { throw ValidationError("--no-run needs --output.") }
   }
 
   func run() throws {
     common.apply()
+    if machine { return measureMachine() }
+    guard let synthetic else { return try measure(model ?? "") }
+    Interruption.install()
+    let path = output ?? NSTemporaryDirectory() + "/compress-\(getpid())-\(synthetic.name).gguf"
+    try OutputPlace.check(file: path, inputs: [], force: force)
+    let bar = ProgressBar(quiet: common.quiet)
+    defer {
+      bar.finish()
+      if output == nil { unlink(path) }
+    }
+    let bytes = try synthetic.write(to: path) { bar.show($0) }
+    bar.finish()
+    if output != nil, !common.quiet, !json { Terminal.output("\(path): \(bytes) bytes\n") }
+    if !noRun { try measure(path) }
+  }
+
+  private func measureMachine() {
+    let limits = MachineProbe().measure()
+    let machine = Machine.current()
+    Terminal.output(
+      json
+        ? MachineText.json(of: limits, machine: machine).text(indent: 2) + "\n"
+        : MachineText.text(of: limits, machine: machine))
+  }
+
+  private func measure(_ path: String) throws {
     var latency = Latency()
     latency.promptLength = prompt
     latency.decodeLength = tokens
     latency.runs = runs
     latency.minimumRuns = min(3, runs)
-    guard let metrics = try LatencyProbe.measure(source.model, tokenizer: source.tokenizer, latency: latency)
+    guard let metrics = try LatencyProbe.measure(path, tokenizer: tokenizer, latency: latency)
     else {
-      throw JobError(.badInput, "\(source.model): the model cannot be run (unknown architecture)")
+      throw JobError(.badInput, "\(path): the model cannot be run (unknown architecture)")
     }
+    let bandwidth = MachineProbe.bandwidth(for: metrics)
     if json {
-      Terminal.output(metrics.json.text(indent: 2) + "\n")
+      Terminal.output(MeasurementText.json(of: metrics, bandwidth: bandwidth).text(indent: 2) + "\n")
     } else {
-      Terminal.output(MeasurementText.text(of: metrics, machine: Machine.current()))
+      Terminal.output(MeasurementText.text(of: metrics, machine: Machine.current(), bandwidth: bandwidth))
     }
   }
+}
+
+extension SyntheticModel: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
 }

@@ -12,6 +12,7 @@ struct ConvertCommand: ParsableCommand {
       EXAMPLES
         compress convert ./hf-folder -o model.gguf
         compress convert model.bin -o model.gguf --to q8_0
+        compress convert model.gguf -o small.gguf --to int4 --method rtn
         compress convert model.gguf -o hf-folder --format safetensors
         compress convert model.safetensors -o model.gguf.zst --pack
         compress convert ./hf-folder -o for-vllm --to int4 --for vllm
@@ -36,6 +37,12 @@ struct ConvertCommand: ParsableCommand {
   )
   var to: String?
 
+  @Option(
+    help:
+      "How codes are chosen: rtn, imatrix, gptq, awq (default: gptq if the model can be calibrated, else rtn)."
+  )
+  var method: QuantizePass.Method?
+
   @Flag(help: "Write a zstd artifact instead of the plain file.")
   var pack = false
 
@@ -55,6 +62,7 @@ struct ConvertCommand: ParsableCommand {
     if let to, QuantizePass.Target(name: to) == nil {
       throw ValidationError("Unknown format '\(to)' for --to.")
     }
+    if method != nil && to == nil { throw ValidationError("--method needs --to.") }
     if let level, !(1...22).contains(level) { throw ValidationError("--level must be from 1 to 22.") }
     if level != nil && !pack { throw ValidationError("--level needs --pack.") }
   }
@@ -64,7 +72,8 @@ struct ConvertCommand: ParsableCommand {
     Interruption.install()
     let container = format ?? loading.loader.map { LoaderRules.of($0).containers[0] } ?? .gguf
     let pass = to.flatMap { QuantizePass.Target(name: $0) }.map {
-      QuantizePass(container == .safetensors ? $0.inSafetensors : $0, allowRequantize: allowRequantize)
+      QuantizePass(
+        container == .safetensors ? $0.inSafetensors : $0, method: method, allowRequantize: allowRequantize)
     }
     let bar = ProgressBar(quiet: common.quiet)
     defer { bar.finish() }

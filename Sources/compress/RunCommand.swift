@@ -69,6 +69,9 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Leave latency out.")
   var noLatency = false
 
+  @Flag(help: "Print how long each step took, and the memory that was taken at most by its end.")
+  var timings = false
+
   @Flag(help: "Accept weights that are NaN or infinite.")
   var allowNonfinite = false
 
@@ -111,10 +114,15 @@ struct RunCommand: ParsableCommand {
     let bar = ProgressBar(quiet: common.quiet)
     Interruption.install()
     defer { bar.finish() }
-    let outcome = try job.run { bar.show($0) }
+    let clock = timings ? PhaseClock() : nil
+    let outcome = try job.run {
+      clock?.note($0)
+      bar.show($0)
+    }
     bar.finish()
     Terminal.output(outcome.table(width: Terminal.width))
     if !common.quiet { Terminal.output(outcome.places) }
+    if let clock { Terminal.output(clock.text) }
     try outcome.checkBudget()
   }
 

@@ -149,4 +149,21 @@ import WeightCodecs
     }
     #expect(throws: Never.self) { try TensorCoding.encode(matrix, format: .f16) }
   }
+
+  @Test(
+    "a scale that is no number is found in every block format",
+    arguments: [
+      TensorFormat.q8_0, .q4_0, .q4_1, .q5_0, .q5_1, .iq4_nl, .q4_k, .q5_k, .q6_k, .q2_k, .q3_k, .iq4_xs,
+    ])
+  func scales(format: TensorFormat) throws {
+    let matrix = Matrix(rows: 3, columns: 512, elements: normal(3 * 512, seed: 9))
+    let good = array(try TensorCoding.encode(matrix, format: format))
+    #expect(try TensorCoding.firstNonFinite(ByteRegion(good), format: format, rows: 3, columns: 512) == nil)
+    let places: [TensorFormat: Int] = [.q2_k: 80, .q3_k: 108, .q6_k: 208]
+    var bad = good
+    let block = 2 * good.count / 3 + (places[format] ?? 0)  // the first of the last row
+    (bad[block], bad[block + 1]) = (0, 0x7E)
+    let found = try TensorCoding.firstNonFinite(ByteRegion(bad), format: format, rows: 3, columns: 512)
+    #expect(found?.row == 2)
+  }
 }

@@ -20,14 +20,83 @@ static void NAME(affine_sums)(
   *sums = a;
 }
 
-static void NAME(affine_errors)(const float *x, const float *w, int n, float high, ck_affine_fit *fit) {
+// The errors of eight fits; what they are is known only below `limit`: rounding goes on while any lane is below it.
+static void NAME(affine_errors)(
+  const float *x, const float *w, int n, float high, float limit, ck_affine_fit *fit) {
   ck_v8 ee = 0, s = fit->s, m = fit->m, inverse = s == 0 ? 0 : 1 / s;
-  for (int i = 0; i < n; i++) {
-    ck_v8 v = x[i] - m;
-    ck_v8 e = v - s * NAME(round)(NAME(clamp)(v * inverse, 0, high));
-    ee += NAME(all)(w[i]) * e * e;
+  for (int first = 0; first < n; first += 8) {
+    for (int i = first; i < first + 8; i++) {
+      ck_v8 v = x[i] - m;
+      ck_v8 e = v - s * NAME(round)(NAME(clamp)(v * inverse, 0, high));
+      ee += NAME(all)(w[i]) * e * e;
+    }
+    if (!(NAME(least_of)(ee) < limit)) break;
   }
   fit->error = ee;
+}
+
+#if CK_PAIRS
+// The same sums for sixteen candidates: eight of the group at x0, eight of that at x1, which may be the same.
+CK_INLINE void NAME(affine_sums_of_two)(
+  const float *x0, const float *w0, const float *x1, const float *w1, const int same, int n,
+  const ck_affine_fit *fit0, const ck_affine_fit *fit1, float high, ck_affine_sums *sums0, ck_affine_sums *sums1) {
+  const ck_v16 magic = (ck_v16)12582912.0f, zero = 0, top = (ck_v16)high;
+  ck_v16 s = NAME(join)(fit0->s, fit1->s), m = NAME(join)(fit0->m, fit1->m), inverse = s == 0 ? 0 : 1 / s;
+  ck_v16 ee = 0, eq = 0, e1 = 0, qq = 0, q1 = 0;
+  float total0 = 0, total1 = 0;
+  for (int i = 0; i < n; i++) {
+    ck_v16 weight = same ? (ck_v16)w0[i] : NAME(join)(NAME(all)(w0[i]), NAME(all)(w1[i]));
+    ck_v16 v = (same ? (ck_v16)x0[i] : NAME(join)(NAME(all)(x0[i]), NAME(all)(x1[i]))) - m;
+    ck_v16 t = v * inverse;
+    t = t > zero ? t : zero;
+    t = t < top ? t : top;
+    ck_v16 q = (t + magic) - magic;
+    ck_v16 e = v - s * q;
+    ck_v16 we = weight * e, wq = weight * q;
+    ee += we * e;
+    eq += we * q;
+    e1 += we;
+    qq += wq * q;
+    q1 += wq;
+    total0 += w0[i];
+    total1 += w1[i];
+  }
+  *sums0 = (ck_affine_sums){ee.lo, eq.lo, e1.lo, qq.lo, q1.lo, total0};
+  *sums1 = (ck_affine_sums){ee.hi, eq.hi, e1.hi, qq.hi, q1.hi, total1};
+}
+
+static void NAME(affine_sums_two)(
+  const float *x0, const float *w0, const float *x1, const float *w1, int n, const ck_affine_fit *fit0,
+  const ck_affine_fit *fit1, float high, ck_affine_sums *sums0, ck_affine_sums *sums1) {
+  if (x0 == x1) NAME(affine_sums_of_two)(x0, w0, x0, w0, 1, n, fit0, fit1, high, sums0, sums1);
+  else NAME(affine_sums_of_two)(x0, w0, x1, w1, 0, n, fit0, fit1, high, sums0, sums1);
+}
+#else
+CK_INLINE void NAME(affine_sums_two)(
+  const float *x0, const float *w0, const float *x1, const float *w1, int n, const ck_affine_fit *fit0,
+  const ck_affine_fit *fit1, float high, ck_affine_sums *sums0, ck_affine_sums *sums1) {
+  NAME(affine_sums)(x0, w0, n, fit0, high, sums0);
+  NAME(affine_sums)(x1, w1, n, fit1, high, sums1);
+}
+#endif
+
+// The sums of eight groups of n weights, one a lane, each with its own fit; `x` and `w` have a vector for each place.
+static void NAME(affine_lane_sums)(
+  const ck_v8 *x, const ck_v8 *w, int n, ck_v8 s, ck_v8 m, float high, ck_v8 *eq, ck_v8 *e1, ck_v8 *qq, ck_v8 *q1,
+  ck_v8 *w1) {
+  ck_v8 inverse = s == 0 ? 0 : 1 / s;
+  *eq = *e1 = *qq = *q1 = *w1 = 0;
+  for (int i = 0; i < n; i++) {
+    ck_v8 v = x[i] - m;
+    ck_v8 q = NAME(round)(NAME(clamp)(v * inverse, 0, high));
+    ck_v8 e = v - s * q;
+    ck_v8 we = w[i] * e, wq = w[i] * q;
+    *eq += we * q;
+    *e1 += we;
+    *qq += wq * q;
+    *q1 += wq;
+    *w1 += w[i];
+  }
 }
 
 // The best s and m for the codes that the sums were taken with. With `below`, m stays ≤ 0.
@@ -53,10 +122,17 @@ CK_INLINE void NAME(keep_better_fit)(const ck_affine_fit *fit, ck_affine_fit *be
   best->error = better ? fit->error : best->error;
 }
 
-// The scale and minimum with the least error: both ends of the range drawn in, each with the best s and m for
-// its codes; then codes and s, m in turn, for the best of each lane. The scale is never negative.
-static void NAME(search_affine)(
-  const float *x, const float *w, int n, float high, int below, int wide, float *scale, float *minimum) {
+// One group's search.
+typedef struct {
+  const float *x, *w;
+  ck_affine_fit best;
+  float least;
+  int found;  // 0 where all weights are alike, so that the minimum says it all
+} NAME(affine_search);
+
+// The best of each lane: both ends of the range drawn in, each with the best s and m for its codes.
+static void NAME(search_ends)(NAME(affine_search) *a, int n, float high, int below, int wide) {
+  const float *x = a->x;
   float least = x[0], most = x[0];
   for (int i = 1; i < n; i++) {
     least = x[i] < least ? x[i] : least;
@@ -64,29 +140,52 @@ static void NAME(search_affine)(
   }
   if (below && least > 0) least = 0;
   if (below && most < 0) most = 0;
-  *scale = 0, *minimum = least;
-  if (!(most - least > 0x1p-60f)) return;
+  a->least = least;
+  a->found = most - least > 0x1p-60f;
   // How far the ends move in, in units of the plain step. Fewer codes: finer moves.
   float reach = high > 15 ? 0.28f : high > 3 ? 0.18f : 0.09f, step = (most - least) / high;
   const ck_v8 places = {-1, 0, 1, 2, 3, 4, 5, 6};
-  ck_affine_fit best = {NAME(all)(step), NAME(all)(least), NAME(all)(__builtin_inff())}, at, fit;
-  ck_affine_sums sums;
-  for (int k = -1; k < 6 + 7 * wide; k++) {
+  a->best = (ck_affine_fit){NAME(all)(step), NAME(all)(least), NAME(all)(__builtin_inff())};
+  if (!a->found) return;
+  ck_affine_fit at[14], fit;
+  int count = 7 + 7 * wide;
+  for (int place = 0; place < count; place++) {
+    int k = place - 1;
     if (k == 6) reach *= 3;
-    at.m = least + step * reach * places;
-    if (below) at.m = NAME(least)(at.m, NAME(all)(0));
-    at.s = NAME(most)((most - step * reach * (float)(k < 6 ? k : k - 7) - at.m) / high, NAME(all)(0.25f * step));
-    NAME(affine_sums)(x, w, n, &at, high, &sums);
-    fit = NAME(affine_solve)(&sums, &at, below);
-    NAME(keep_better_fit)(&fit, &best);
+    at[place].m = least + step * reach * places;
+    if (below) at[place].m = NAME(least)(at[place].m, NAME(all)(0));
+    ck_v8 s = (most - step * reach * (float)(k < 6 ? k : k - 7) - at[place].m) / high;
+    at[place].s = NAME(most)(s, NAME(all)(0.25f * step));
   }
+  for (int place = 0; place < count; place += 2) {
+    ck_affine_sums sums[2];
+    if (place + 1 < count) NAME(affine_sums_two)(x, a->w, x, a->w, n, at + place, at + place + 1, high, sums, sums + 1);
+    else NAME(affine_sums)(x, a->w, n, at + place, high, sums);
+    for (int side = 0; side < 2 && place + side < count; side++) {
+      fit = NAME(affine_solve)(sums + side, at + place + side, below);
+      NAME(keep_better_fit)(&fit, &a->best);
+    }
+  }
+}
+
+// Codes and s, m in turn, for the best of each lane, of two groups at a time.
+static void NAME(search_turns)(NAME(affine_search) *a, NAME(affine_search) *b, int n, float high, int below) {
+  ck_affine_sums sums[2];
   for (int k = 0; k < 3; k++) {
-    NAME(affine_sums)(x, w, n, &best, high, &sums);
-    fit = NAME(affine_solve)(&sums, &best, below);
-    NAME(keep_better_fit)(&fit, &best);
+    NAME(affine_sums_two)(a->x, a->w, b->x, b->w, n, &a->best, &b->best, high, sums, sums + 1);
+    ck_affine_fit fit = NAME(affine_solve)(sums, &a->best, below);
+    NAME(keep_better_fit)(&fit, &a->best);
+    fit = NAME(affine_solve)(sums + 1, &b->best, below);
+    NAME(keep_better_fit)(&fit, &b->best);
   }
-  int lane = NAME(least_lane)(best.error);
-  *scale = best.s[lane], *minimum = best.m[lane];
+}
+
+// What was found. The scale is never negative.
+CK_INLINE void NAME(search_result)(const NAME(affine_search) *a, float *scale, float *minimum) {
+  *scale = 0, *minimum = a->least;
+  if (!a->found) return;
+  int lane = NAME(least_lane)(a->best.error);
+  *scale = a->best.s[lane], *minimum = a->best.m[lane];
 }
 
 // The codes for a scale and minimum as they are stored.
@@ -107,13 +206,21 @@ static void NAME(fit_affine)(
   for (int i = 0; i < 32; i++) codes[i] = 0;
   if (!NAME(prepare)(x, importance, 32, 32, 1.5f, &b)) return;
   float s, low, least = __builtin_inff();
-  NAME(search_affine)(b.x, b.w, 32, (float)high, 0, b.wide, &s, &low);
+  NAME(affine_search) search = {.x = b.x, .w = b.w};
+  NAME(search_ends)(&search, 32, (float)high, 0, b.wide);
+  ck_affine_sums sums;
+  for (int k = 0; k < 3 && search.found; k++) {
+    NAME(affine_sums)(b.x, b.w, 32, &search.best, (float)high, &sums);
+    ck_affine_fit fit = NAME(affine_solve)(&sums, &search.best, 0);
+    NAME(keep_better_fit)(&fit, &search.best);
+  }
+  NAME(search_result)(&search, &s, &low);
   uint16_t scale = NAME(store)(s, &b), minimum = NAME(store)(low, &b);
   for (int step = -1; step <= 1; step++) {
     uint16_t offset = NAME(neighbour)(minimum, step);
     ck_affine_fit fit = {.m = NAME(all)(NAME(stored)(offset, &b))};
     for (int k = 0; k < 8; k++) fit.s[k] = NAME(stored)(NAME(neighbour)(scale, k - 4), &b);
-    NAME(affine_errors)(b.x, b.w, 32, (float)high, &fit);
+    NAME(affine_errors)(b.x, b.w, 32, (float)high, least, &fit);
     int lane = NAME(least_lane)(fit.error);
     if (!(fit.error[lane] < least)) continue;
     least = fit.error[lane], *d = NAME(neighbour)(scale, lane - 4), *m = offset;
@@ -134,33 +241,75 @@ typedef struct {
   float error;
 } NAME(affine_try);
 
-// Gives every group the integers that cost least by the curvatures: the two scales around its wish, each with
-// the minimum that goes with it.
-CK_INLINE void NAME(cheapest_integers)(
-  const NAME(wishes) *wish, float d, float dmin, float top, ck_v8 *scales, ck_v8 *minimums, float *cost) {
-  ck_v8 total = 0;
+// What one shared scale d leaves to choose: for each vector of groups the two integers around the wish, and for each of them
+// how far the scale is off, its price, and the minimum that goes with it.
+typedef struct {
+  ck_v8 scale[2][2], ds[2][2], price[2][2], low[2][2];
+} NAME(scale_row);
+
+static void NAME(row_of_scale)(const NAME(wishes) *wish, float d, float top, NAME(scale_row) *row) {
   for (int v = 0; v < wish->vectors; v++) {
     ck_v8 base = NAME(round)(NAME(clamp)(wish->s[v] * (1 / d), 0, top) - 0.5f);
-    ck_v8 cheapest = NAME(all)(__builtin_inff());
     for (int side = 0; side < 2; side++) {
       ck_v8 scale = NAME(clamp)(base + (float)side, 0, top);
       ck_v8 ds = scale * d - wish->s[v];
-      ck_v8 low = wish->m[v] + ds * wish->q1[v] / wish->w1[v];
-      ck_v8 minimum = dmin == 0 ? 0 : NAME(round)(NAME(clamp)(low * (1 / dmin), 0, top));
+      row->scale[v][side] = scale;
+      row->ds[v][side] = ds;
+      row->price[v][side] = ds * ds * wish->qq[v];
+      row->low[v][side] = wish->m[v] + ds * wish->q1[v] / wish->w1[v];
+    }
+  }
+}
+
+// Gives every group the integers that cost least by the curvatures, each scale with the minimum that goes with it. Returns the
+// cost of all groups.
+CK_INLINE float NAME(cheapest_integers)(
+  const NAME(wishes) *wish, const NAME(scale_row) *row, float dmin, float inverse, float top, ck_v8 *scales,
+  ck_v8 *minimums) {
+  ck_v8 total = 0;
+  for (int v = 0; v < wish->vectors; v++) {
+    ck_v8 cheapest = NAME(all)(__builtin_inff());
+    for (int side = 0; side < 2; side++) {
+      ck_v8 ds = row->ds[v][side];
+      ck_v8 minimum = dmin == 0 ? 0 : NAME(round)(NAME(clamp)(row->low[v][side] * inverse, 0, top));
       ck_v8 dm = minimum * dmin - wish->m[v];
-      ck_v8 price = ds * ds * wish->qq[v] - 2 * ds * dm * wish->q1[v] + dm * dm * wish->w1[v];
+      ck_v8 price = row->price[v][side] - 2 * ds * dm * wish->q1[v] + dm * dm * wish->w1[v];
       ck_i8 better = price < cheapest;
-      scales[v] = better ? scale : scales[v];
+      scales[v] = better ? row->scale[v][side] : scales[v];
       minimums[v] = better ? minimum : minimums[v];
       cheapest = better ? price : cheapest;
     }
     total += cheapest;
   }
-  *cost = NAME(sum)(total);
+  return NAME(sum)(total);
 }
 
-// Moves each group's integers to the best of their neighbours by the true error, codes rounded anew.
-static void NAME(affine_polish)(const ck_block *b, int group, float high, int top, NAME(affine_try) *t) {
+#if CK_PAIRS
+// The errors of sixteen fits of a group; known only below `limit`.
+static void NAME(affine_errors_two)(
+  const float *x, const float *w, int n, float high, float limit, ck_affine_fit fit[2]) {
+  const ck_v16 magic = (ck_v16)12582912.0f, zero = 0, top = (ck_v16)high;
+  ck_v16 s = NAME(join)(fit[0].s, fit[1].s), m = NAME(join)(fit[0].m, fit[1].m), inverse = s == 0 ? 0 : 1 / s;
+  ck_v16 ee = 0;
+  for (int first = 0; first < n; first += 8) {
+    for (int i = first; i < first + 8; i++) {
+      ck_v16 v = x[i] - m;
+      ck_v16 t = v * inverse;
+      t = t > zero ? t : zero;
+      t = t < top ? t : top;
+      ck_v16 e = v - s * ((t + magic) - magic);
+      ee += (ck_v16)w[i] * e * e;
+    }
+    if (!(NAME(least_of)(NAME(least)(ee.lo, ee.hi)) < limit)) break;
+  }
+  fit[0].error = ee.lo, fit[1].error = ee.hi;
+}
+#endif
+
+// Moves each group's integers to the best of their neighbours by the true error, codes rounded anew. Gives up, with an error of
+// infinity, as soon as the error cannot be below `limit`: errors of further groups only add.
+static void NAME(affine_polish)(
+  const ck_block *b, int group, float high, int top, float limit, NAME(affine_try) *t) {
   const ck_v8 sides[2] = {{0, 0, 0, 1, -1, 1, 1, -1}, {-1, 0, 0, 1, -1, 2, -2, -1}};
   const ck_v8 lows[2] = {{0, 1, -1, 0, 0, 1, -1, -1}, {1, 2, -2, 2, -2, 1, -1, 2}};
   float d = NAME(stored)(t->d, b), dmin = NAME(stored)(t->dmin, b);
@@ -169,34 +318,53 @@ static void NAME(affine_polish)(const ck_block *b, int group, float high, int to
     const float *x = b->x + g * group, *w = b->w + g * group;
     ck_v8 scale = NAME(all)(t->scales[g]), minimum = NAME(all)(t->minimums[g]);
     float least = __builtin_inff();
+    ck_v8 s[2], m[2];
+    ck_affine_fit fit[2];
     for (int batch = 0; batch < 2; batch++) {
-      ck_v8 s = NAME(clamp)(scale + sides[batch], 0, (float)top);
-      ck_v8 m = NAME(clamp)(minimum + lows[batch], 0, (float)top);
-      ck_affine_fit fit = {.s = d * s, .m = -dmin * m};
-      NAME(affine_errors)(x, w, group, high, &fit);
-      int lane = NAME(least_lane)(fit.error);
-      if (!(fit.error[lane] < least)) continue;
-      least = fit.error[lane];
-      t->scales[g] = (uint8_t)(int)s[lane], t->minimums[g] = (uint8_t)(int)m[lane];
+      s[batch] = NAME(clamp)(scale + sides[batch], 0, (float)top);
+      m[batch] = NAME(clamp)(minimum + lows[batch], 0, (float)top);
+      fit[batch] = (ck_affine_fit){.s = d * s[batch], .m = -dmin * m[batch]};
+    }
+#if CK_PAIRS
+    NAME(affine_errors_two)(x, w, group, high, least, fit);
+#endif
+    for (int batch = 0; batch < 2; batch++) {
+#if !CK_PAIRS
+      NAME(affine_errors)(x, w, group, high, least, &fit[batch]);
+#endif
+      int lane = NAME(least_lane)(fit[batch].error);
+      if (!(fit[batch].error[lane] < least)) continue;
+      least = fit[batch].error[lane];
+      t->scales[g] = (uint8_t)(int)s[batch][lane], t->minimums[g] = (uint8_t)(int)m[batch][lane];
     }
     t->error += least;
+    if (!(t->error < limit)) {
+      t->error = __builtin_inff();
+      return;
+    }
   }
 }
 
-// The shared scales that suit codes and integers best.
-static void NAME(affine_refit)(const ck_block *b, int group, float high, NAME(affine_try) *t) {
+// The shared scales that suit codes and integers best. `x` and `w` have the groups as lanes.
+static void NAME(affine_refit)(
+  const ck_block *b, const ck_v8 *x, const ck_v8 *w, int group, float high, NAME(affine_try) *t) {
   float d = NAME(stored)(t->d, b), dmin = NAME(stored)(t->dmin, b);
   float ss = 0, sm = 0, mm = 0, es = 0, em = 0;
-  for (int g = 0; g < 256 / group; g++) {
-    float scale = (float)t->scales[g], minimum = (float)t->minimums[g];
-    ck_affine_fit fit = {.s = NAME(all)(d * scale), .m = NAME(all)(-dmin * minimum)};
-    ck_affine_sums a;
-    NAME(affine_sums)(b->x + g * group, b->w + g * group, group, &fit, high, &a);
-    ss += scale * scale * a.qq[0];
-    sm += scale * minimum * a.q1[0];
-    mm += minimum * minimum * a.w1;
-    es += scale * a.eq[0];
-    em += minimum * a.e1[0];
+  for (int v = 0; v < 32 / group; v++) {
+    ck_v8 s, m, eq, e1, qq, q1, w1;
+    for (int g = 0; g < 8; g++) {
+      s[g] = d * (float)t->scales[8 * v + g];
+      m[g] = -dmin * (float)t->minimums[8 * v + g];
+    }
+    NAME(affine_lane_sums)(x + v * group, w + v * group, group, s, m, high, &eq, &e1, &qq, &q1, &w1);
+    for (int g = 0; g < 8; g++) {
+      float scale = (float)t->scales[8 * v + g], minimum = (float)t->minimums[8 * v + g];
+      ss += scale * scale * qq[g];
+      sm += scale * minimum * q1[g];
+      mm += minimum * minimum * w1[g];
+      es += scale * eq[g];
+      em += minimum * e1[g];
+    }
   }
   float determinant = ss * mm - sm * sm, ds = 0, dm = 0;
   if (determinant > 1e-6f * ss * mm) {
@@ -215,44 +383,63 @@ static int NAME(affine_starts)(
   const ck_block *b, const NAME(wishes) *wish, float peak_s, float peak_m, int top,
   NAME(affine_try) starts[CK_STARTS]) {
   int found = 0, rows = peak_s > 0 ? 12 : 0, columns = peak_m > 0 ? 12 : 1;
-  for (int k = 0; k < rows * columns; k++) {
-    float s = peak_s / ((float)top * (1.03f - 0.02f * (float)(k / columns)));
-    float m = peak_m / ((float)top * (1.03f - 0.02f * (float)(k % columns)));
-    NAME(affine_try) try = {.d = NAME(store)(s, b), .dmin = NAME(store)(m, b)};
+  uint16_t offsets[12];
+  float dmin[12], inverse[12];
+  for (int k = 0; k < columns; k++) {
+    offsets[k] = NAME(store)(peak_m / ((float)top * (1.03f - 0.02f * (float)k)), b);
+    dmin[k] = NAME(stored)(offsets[k], b);
+    inverse[k] = dmin[k] == 0 ? 0 : 1 / dmin[k];
+  }
+  for (int k = 0; k < rows; k++) {
+    NAME(affine_try) try = {.d = NAME(store)(peak_s / ((float)top * (1.03f - 0.02f * (float)k)), b)};
     if (try.d == 0) continue;
-    ck_v8 scales[2] = {0, 0}, minimums[2] = {0, 0};
-    NAME(cheapest_integers)(
-      wish, NAME(stored)(try.d, b), NAME(stored)(try.dmin, b), (float)top, scales, minimums, &try.error);
-    if (found == CK_STARTS && !(try.error < starts[CK_STARTS - 1].error)) continue;
-    for (int g = 0; g < 8 * wish->vectors; g++) {
-      try.scales[g] = (uint8_t)(int)scales[g / 8][g % 8];
-      try.minimums[g] = (uint8_t)(int)minimums[g / 8][g % 8];
+    NAME(scale_row) row;
+    NAME(row_of_scale)(wish, NAME(stored)(try.d, b), (float)top, &row);
+    for (int column = 0; column < columns; column++) {
+      ck_v8 scales[2] = {0, 0}, minimums[2] = {0, 0};
+      try.dmin = offsets[column];
+      try.error =
+        NAME(cheapest_integers)(wish, &row, dmin[column], inverse[column], (float)top, scales, minimums);
+      if (found == CK_STARTS && !(try.error < starts[CK_STARTS - 1].error)) continue;
+      for (int g = 0; g < 8 * wish->vectors; g++) {
+        try.scales[g] = (uint8_t)(int)scales[g / 8][g % 8];
+        try.minimums[g] = (uint8_t)(int)minimums[g / 8][g % 8];
+      }
+      int place = found < CK_STARTS ? found++ : CK_STARTS - 1;
+      for (; place > 0 && try.error < starts[place - 1].error; place--) starts[place] = starts[place - 1];
+      starts[place] = try;
     }
-    int place = found < CK_STARTS ? found++ : CK_STARTS - 1;
-    for (; place > 0 && try.error < starts[place - 1].error; place--) starts[place] = starts[place - 1];
-    starts[place] = try;
   }
   return found;
 }
 
-// Searches every group by itself; the peaks of their scales and minimums.
+// Searches every group by itself; the peaks of their scales and minimums. `x` and `w` have the groups as lanes.
 static void NAME(affine_wishes)(
-  const ck_block *b, int group, float high, NAME(wishes) *wish, float *peak_s, float *peak_m) {
+  const ck_block *b, const ck_v8 *x, const ck_v8 *w, int group, float high, NAME(wishes) *wish, float *peak_s,
+  float *peak_m) {
   *peak_s = *peak_m = 0;
-  for (int g = 0; g < 256 / group; g++) {
-    const float *x = b->x + g * group, *w = b->w + g * group;
-    float s, m;
-    NAME(search_affine)(x, w, group, high, 1, b->wide, &s, &m);
-    ck_affine_fit fit = {.s = NAME(all)(s), .m = NAME(all)(m)};
-    ck_affine_sums a;
-    NAME(affine_sums)(x, w, group, &fit, high, &a);
-    wish->s[g / 8][g % 8] = s;
-    wish->m[g / 8][g % 8] = -m;
-    wish->qq[g / 8][g % 8] = a.qq[0];
-    wish->q1[g / 8][g % 8] = a.q1[0];
-    wish->w1[g / 8][g % 8] = a.w1 > 0x1p-100f ? a.w1 : 0x1p-100f;
-    *peak_s = s > *peak_s ? s : *peak_s;
-    *peak_m = -m > *peak_m ? -m : *peak_m;
+  for (int g = 0; g < 256 / group; g += 2) {
+    NAME(affine_search) search[2];
+    for (int side = 0; side < 2; side++) {
+      int place = (g + side) * group;
+      search[side].x = b->x + place, search[side].w = b->w + place;
+      NAME(search_ends)(&search[side], group, high, 1, b->wide);
+    }
+    if (search[0].found || search[1].found) NAME(search_turns)(&search[0], &search[1], group, high, 1);
+    for (int side = 0; side < 2; side++) {
+      float s, m;
+      NAME(search_result)(&search[side], &s, &m);
+      wish->s[g / 8][g % 8 + side] = s;
+      wish->m[g / 8][g % 8 + side] = -m;
+      *peak_s = s > *peak_s ? s : *peak_s;
+      *peak_m = -m > *peak_m ? -m : *peak_m;
+    }
+  }
+  for (int v = 0; v < wish->vectors; v++) {
+    ck_v8 eq, e1, w1;
+    NAME(affine_lane_sums)(
+      x + v * group, w + v * group, group, wish->s[v], -wish->m[v], high, &eq, &e1, &wish->qq[v], &wish->q1[v], &w1);
+    wish->w1[v] = NAME(most)(w1, NAME(all)(0x1p-100f));
   }
 }
 
@@ -265,16 +452,23 @@ static void NAME(fit_affine_groups)(
   if (NAME(prepare)(x, importance, 256, group, 0, &b)) {
     NAME(wishes) wish = {.vectors = groups / 8};
     float peak_s, peak_m;
-    NAME(affine_wishes)(&b, group, (float)high, &wish, &peak_s, &peak_m);
+    ck_v8 x_lanes[32], w_lanes[32];
+    for (int g = 0; g < groups; g++) {
+      for (int i = 0; i < group; i++) {
+        x_lanes[g / 8 * group + i][g % 8] = b.x[g * group + i];
+        w_lanes[g / 8 * group + i][g % 8] = b.w[g * group + i];
+      }
+    }
+    NAME(affine_wishes)(&b, x_lanes, w_lanes, group, (float)high, &wish, &peak_s, &peak_m);
     int count = NAME(affine_starts)(&b, &wish, peak_s, peak_m, top, starts);
     for (int k = 0; k < count; k++) {
-      NAME(affine_polish)(&b, group, (float)high, top, &starts[k]);
+      NAME(affine_polish)(&b, group, (float)high, top, best.error, &starts[k]);
       if (starts[k].error < best.error) best = starts[k];
     }
     for (int k = 0; k < 4 && count > 0; k++) {
       NAME(affine_try) next = best;
-      NAME(affine_refit)(&b, group, (float)high, &next);
-      NAME(affine_polish)(&b, group, (float)high, top, &next);
+      NAME(affine_refit)(&b, x_lanes, w_lanes, group, (float)high, &next);
+      NAME(affine_polish)(&b, group, (float)high, top, best.error, &next);
       if (!(next.error < best.error)) break;
       best = next;
     }

@@ -15,6 +15,12 @@ CK_INLINE ck_v8 NAME(most)(ck_v8 a, ck_v8 b) { return a > b ? a : b; }
 
 CK_INLINE ck_v8 NAME(all)(float v) { return (ck_v8)v; }
 
+#if CK_PAIRS
+CK_INLINE ck_v16 NAME(join)(ck_v8 low, ck_v8 high) {
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+#endif
+
 // The least of the lanes.
 CK_INLINE float NAME(least_of)(ck_v8 v) {
   ck_v8 a = NAME(least)(v, v.s45670123);

@@ -25,9 +25,16 @@ extension ArtifactFile {
     let tensors = index.tensors.map { entry in
       StoredTensor(
         name: entry.name, shape: entry.shape, format: entry.format,
-        bytes: TensorBytes(count: entry.range.count) {
-          try seekable.read(entry.range, what: "tensor '\(entry.name)'")
-        })
+        bytes: TensorBytes(
+          count: entry.range.count,
+          make: {
+            seekable.expect(upTo: entry.range.upperBound)
+            return try seekable.read(entry.range, what: "tensor '\(entry.name)'")
+          },
+          start: {
+            let start = entry.range.lowerBound
+            return try seekable.read(start..<start + $0, what: "tensor '\(entry.name)'")
+          }))
     }
     return source(container, index, tensors, file, manifest)
   }

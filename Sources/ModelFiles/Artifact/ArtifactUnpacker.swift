@@ -30,23 +30,25 @@ extension ArtifactFile {
     let seekable = try SeekableFile(file.region, path: path)
     let manifest = try seekable.manifest()
     try checkSpace(seekable.decodedSize, for: target)
-    let output = Locked<(file: AtomicFile, hash: SHA256)>((try AtomicFile(path: target), SHA256()))
+    let output = Locked(try AtomicFile(path: target))
+    let hash = Locked(SHA256())
     let total = seekable.decodedSize
-    try seekable.forEachDecoded(naming: { name(ofFrame: $0, in: seekable, manifest) }) { frame, bytes in
-      try output.withLock {
-        $0.hash.update(bufferPointer: bytes.buffer)
-        try $0.file.write(bytes.buffer)
-      }
-      progress?(seekable.frames[frame].decoded.upperBound, total)
+    try seekable.forEachDecoded(
+      naming: { name(ofFrame: $0, in: seekable, manifest) },
+      { _, bytes in
+        guard manifest != nil else { return }
+        hash.withLock { $0.update(bufferPointer: bytes.buffer) }
+      },
+      { frame, bytes in
+        try output.withLock { try $0.write(bytes.buffer) }
+        progress?(seekable.frames[frame].decoded.upperBound, total)
+      })
+    if let manifest, hash.withLock({ $0.finalize().hexadecimal }) != manifest.sha256 {
+      throw ModelFileError(
+        .corrupt, path: path, "the decoded file does not have the SHA-256 that the manifest states",
+        advice: "see what is damaged with compress verify")
     }
-    try output.withLock {
-      if let manifest, $0.hash.finalize().hexadecimal != manifest.sha256 {
-        throw ModelFileError(
-          .corrupt, path: path, "the decoded file does not have the SHA-256 that the manifest states",
-          advice: "see what is damaged with compress verify")
-      }
-      try $0.file.commit()
-    }
+    try output.withLock { try $0.commit() }
     return total
   }
 

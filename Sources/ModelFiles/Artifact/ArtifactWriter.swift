@@ -9,20 +9,20 @@ extension ArtifactFile {
   /// - Parameters:
   ///   - level: zstd's, 1 to 22.
   ///   - recipe: the resolved recipe, and the stage's place in it.
-  ///   - source: name → SHA-256 of the files that the model came from.
+  ///   - source: name → SHA-256 of the files that the model came from; asked for when all tensors are written.
   /// - Throws: ``ModelFileError``, or what loading a tensor throws.
   @discardableResult
   public static func write(
     _ layout: ContainerLayout, to path: String, level: Int = defaultLevel,
-    recipe: JSONValue = .object(JSONObject()), source: [String: String] = [:], toolVersion: String,
-    progress: Progress? = nil
+    recipe: JSONValue = .object(JSONObject()), source: @autoclosure () throws -> [String: String] = [:],
+    toolVersion: String, progress: Progress? = nil
   ) throws -> Summary {
     let clock = ContinuousClock()
     let start = clock.now
     let file = try AtomicFile(path: path)
     let writer = ArtifactWriter(layout, to: file, level: level, progress: progress)
     try writer.writeFrames()
-    let manifest = try writer.manifest(recipe: recipe, source: source, toolVersion: toolVersion)
+    let manifest = try writer.manifest(recipe: recipe, source: try source(), toolVersion: toolVersion)
     try writer.finish(with: manifest)
     try file.commit()
     return Summary(
@@ -32,7 +32,8 @@ extension ArtifactFile {
   }
 }
 
-/// Cuts a layout into frames, compresses them a batch at a time on all threads, and writes them in order.
+/// Cuts a layout into frames, compresses them a batch at a time on all threads, and writes them in order; a batch is written while
+/// the next is compressed.
 private final class ArtifactWriter {
   /// What one frame holds: a slice of a part, and for a part's last frame the padding behind it.
   private struct Piece: Sendable {
@@ -45,24 +46,22 @@ private final class ArtifactWriter {
   }
 
   private let layout: ContainerLayout
-  private let file: AtomicFile
+  private let path: String
   private let level: Int
   private let compressor: ZstdCompressor
   private let progress: ArtifactFile.Progress?
   private let wholeHash = Locked(SHA256())
   private let partHash = Locked(SHA256())
   private let partHashes = Locked<[String]>([])
-  private var packedHash = SHA256()
-  private var packedParts: [(offset: Int, count: Int, sha256: String)] = []
-  private var partStart = 0
-  private var entries: [SeekTable.Entry] = []
+  private let output: FrameOutput
+  private var waiting: (pieces: [Piece], frames: [[UInt8]]) = ([], [])
   private var batch: [Piece] = []
   private var batchBytes = 0
-  private var decodedBytes = 0
 
   init(_ layout: ContainerLayout, to file: AtomicFile, level: Int, progress: ArtifactFile.Progress?) {
     self.layout = layout
-    self.file = file
+    path = file.path
+    output = FrameOutput(file)
     self.level = level
     self.progress = progress
     compressor = ZstdCompressor(level: level)
@@ -79,13 +78,14 @@ private final class ArtifactWriter {
       try add(bytes, padding: placement.paddingAfter, part: place + 1, stream: tensor.stream)
     }
     try writeBatch()
-    guard decodedBytes == layout.size else {
-      throw failure("the layout promises \(layout.size) bytes and gave \(decodedBytes)")
+    try writeBatch()
+    guard output.decodedBytes == layout.size else {
+      throw failure("the layout promises \(layout.size) bytes and gave \(output.decodedBytes)")
     }
   }
 
   private func failure(_ message: String) -> ModelFileError {
-    ModelFileError(.badStructure, path: file.path, message)
+    ModelFileError(.badStructure, path: path, message)
   }
 
   /// Queues a part's frames: padding counts towards the size of the last, so that it may exceed the limit by it.
@@ -118,28 +118,29 @@ private final class ArtifactWriter {
     batch = []
     batchBytes = 0
     let frames = Locked([[UInt8]](repeating: [], count: pieces.count))
-    let (compressor, path) = (compressor, file.path)
+    let (compressor, path, output, waiting) = (compressor, path, output, waiting)
     let (wholeHash, partHash, partHashes) = (wholeHash, partHash, partHashes)
-    // The two hashes go over all pieces in order, beside the compression.
-    try Parallel.forEachThrowing(pieces.count + 2) { task in
+    // The two hashes go over all pieces in order, beside the compression, and so does the writing of the batch before.
+    try Parallel.forEachThrowing(pieces.count + 3) { task in
       switch task {
-      case 0: wholeHash.withLock { hash in for piece in pieces { Self.update(&hash, with: piece) } }
-      case 1: Self.hashParts(of: pieces, partHash, into: partHashes)
+      case 0: for (piece, frame) in zip(waiting.pieces, waiting.frames) { try output.write(frame, of: piece) }
+      case 1: wholeHash.withLock { hash in for piece in pieces { Self.update(&hash, with: piece) } }
+      case 2: Self.hashParts(of: pieces, partHash, into: partHashes)
       default:
-        let piece = pieces[task - 2]
+        let piece = pieces[task - 3]
         guard piece.count > 0 else { return }
         do {
           let frame = try Self.withContents(of: piece) {
             try piece.isCodes ? compressor.frame(ofCodes: $0) : compressor.frame(of: $0)
           }
-          frames.withLock { $0[task - 2] = frame }
+          frames.withLock { $0[task - 3] = frame }
         } catch let error as Zstd.Failure {
           throw ModelFileError(.system, path: path, "zstd cannot compress: \(error)")
         }
       }
     }
-    for (piece, frame) in zip(pieces, frames.withLock { $0 }) { try write(frame, of: piece) }
-    progress?(decodedBytes, layout.size)
+    self.waiting = (pieces, frames.withLock { $0 })
+    progress?(output.decodedBytes, layout.size)
   }
 
   private static func update(_ hash: inout SHA256, with piece: Piece) {
@@ -167,29 +168,10 @@ private final class ArtifactWriter {
     return try withExtendedLifetime(gathered) { try body(gathered.buffer) }
   }
 
-  private func write(_ frame: [UInt8], of piece: Piece) throws {
-    if !frame.isEmpty {
-      try frame.withUnsafeBytes { bytes in
-        packedHash.update(bufferPointer: bytes)
-        try file.write(bytes)
-        // zstd ends a frame with the low half of XXH64 of its contents: what the seek table wants, too.
-        entries.append(
-          SeekTable.Entry(
-            packed: UInt32(bytes.count), decoded: UInt32(piece.count),
-            checksum: bytes.littleEndian32(at: bytes.count - 4)))
-      }
-      decodedBytes += piece.count
-    }
-    guard piece.endsPart else { return }
-    packedParts.append((partStart, file.byteCount - partStart, packedHash.finalize().hexadecimal))
-    packedHash = SHA256()
-    partStart = file.byteCount
-  }
-
   func manifest(recipe: JSONValue, source: [String: String], toolVersion: String) throws -> ArtifactManifest {
     let hashes = partHashes.withLock { $0 }
     func part(_ index: Int, offset: Int, count: Int) -> ArtifactManifest.Part {
-      let packed = packedParts[index]
+      let packed = output.parts[index]
       return ArtifactManifest.Part(
         offset: offset, count: count, sha256: hashes[index], packedOffset: packed.offset,
         packedCount: packed.count, packedSHA256: packed.sha256)
@@ -206,11 +188,44 @@ private final class ArtifactWriter {
       zstdVersion: Zstd.version, source: source, recipe: recipe, toolVersion: toolVersion)
   }
 
-  func finish(with manifest: ArtifactManifest) throws {
-    let frame = manifest.frame
-    entries.append(
-      SeekTable.Entry(packed: UInt32(frame.count), decoded: 0, checksum: SeekTable.checksumOfNothing))
-    try frame.withUnsafeBytes { try file.write($0) }
-    try SeekTable(entries: entries).bytes.withUnsafeBytes { try file.write($0) }
+  func finish(with manifest: ArtifactManifest) throws { try output.finish(with: manifest) }
+
+  /// Takes finished frames in order.
+  private final class FrameOutput: @unchecked Sendable {  // one thread at a time writes
+    private let file: AtomicFile
+    private var hash = SHA256()
+    private var partStart = 0
+    private var entries: [SeekTable.Entry] = []
+    private(set) var parts: [(offset: Int, count: Int, sha256: String)] = []
+    private(set) var decodedBytes = 0
+
+    init(_ file: AtomicFile) { self.file = file }
+
+    func write(_ frame: [UInt8], of piece: Piece) throws {
+      if !frame.isEmpty {
+        try frame.withUnsafeBytes { bytes in
+          hash.update(bufferPointer: bytes)
+          try file.write(bytes)
+          // zstd ends a frame with the low half of XXH64 of its contents: what the seek table wants, too.
+          entries.append(
+            SeekTable.Entry(
+              packed: UInt32(bytes.count), decoded: UInt32(piece.count),
+              checksum: bytes.littleEndian32(at: bytes.count - 4)))
+        }
+        decodedBytes += piece.count
+      }
+      guard piece.endsPart else { return }
+      parts.append((partStart, file.byteCount - partStart, hash.finalize().hexadecimal))
+      hash = SHA256()
+      partStart = file.byteCount
+    }
+
+    func finish(with manifest: ArtifactManifest) throws {
+      let frame = manifest.frame
+      entries.append(
+        SeekTable.Entry(packed: UInt32(frame.count), decoded: 0, checksum: SeekTable.checksumOfNothing))
+      try frame.withUnsafeBytes { try file.write($0) }
+      try SeekTable(entries: entries).bytes.withUnsafeBytes { try file.write($0) }
+    }
   }
 }

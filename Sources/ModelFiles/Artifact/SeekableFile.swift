@@ -1,5 +1,11 @@
 import TensorCore
 
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
 /// Random access to the decoded bytes of a file in zstd's seekable format.
 final class SeekableFile: Sendable {
   /// One frame: where it lies, and what it decodes to; an empty stretch for skippable frames.
@@ -56,7 +62,7 @@ final class SeekableFile: Sendable {
         "\(what()) takes \(range.count) bytes, more than half of this machine's memory")
     }
     let covering = frames(holding: range)
-    return try ByteRegion(count: range.count) { target in
+    return try ByteRegion(uninitializedCount: range.count) { target in
       let target = Target(bytes: target)
       try Parallel.forEachThrowing(covering.count) { task in
         let frame = covering.lowerBound + task
@@ -79,10 +85,22 @@ final class SeekableFile: Sendable {
     }
   }
 
+  /// Has the system read on in the background behind the frames that hold the decoded bytes up to `end`: tensors are mostly
+  /// loaded in the file's order, and reading takes as long as decoding where the file is not in memory yet.
+  func expect(upTo end: Int) {
+    let behind = firstFrame { $0.decoded.lowerBound >= end }
+    guard behind < frames.count else { return }
+    let start = frames[behind].packed.lowerBound / 4096 * 4096
+    let count = min(region.count - start, 32 << 20)
+    madvise(UnsafeMutableRawPointer(mutating: region.base + start), count, MADV_WILLNEED)
+  }
+
   /// Decodes all of frame `index`.
   func decode(_ index: Int, what: @autoclosure () -> String) throws -> ByteRegion {
     try checkSize(index, what: what())
-    return try ByteRegion(count: frames[index].decoded.count) { try decode(index, into: $0, what: what()) }
+    return try ByteRegion(uninitializedCount: frames[index].decoded.count) {
+      try decode(index, into: $0, what: what())
+    }
   }
 
   private func decode(
@@ -134,9 +152,9 @@ final class SeekableFile: Sendable {
   ///
   /// - Parameters:
   ///   - name: what frame `index` belongs to, for messages.
-  ///   - consume: gets a frame's index and its decoded bytes; skippable frames are left out.
+  ///   - consumers: get a frame's index and its decoded bytes, each on a thread of its own; skippable frames are left out.
   func forEachDecoded(
-    naming name: @Sendable (Int) -> String, _ consume: @Sendable (Int, ByteRegion) throws -> Void
+    naming name: @Sendable (Int) -> String, _ consumers: (@Sendable (Int, ByteRegion) throws -> Void)...
   ) throws {
     var ready: [(Int, ByteRegion)] = []
     var next = 0
@@ -145,12 +163,13 @@ final class SeekableFile: Sendable {
       next = batch.upperBound
       let decoded = Locked([ByteRegion?](repeating: nil, count: batch.count))
       let before = ready
-      try Parallel.forEachThrowing(batch.count + 1) { task in
-        guard task > 0 else { return try before.forEach { try consume($0.0, $0.1) } }
-        let index = batch.lowerBound + task - 1
+      try Parallel.forEachThrowing(consumers.count + batch.count) { task in
+        guard task >= consumers.count else { return try before.forEach { try consumers[task]($0.0, $0.1) } }
+        let place = task - consumers.count
+        let index = batch.lowerBound + place
         guard !frames[index].decoded.isEmpty else { return }
         let bytes = try decode(index, what: name(index))
-        decoded.withLock { $0[task - 1] = bytes }
+        decoded.withLock { $0[place] = bytes }
       }
       ready = zip(batch, decoded.withLock { $0 }).compactMap { index, bytes in bytes.map { (index, $0) } }
     } while next < frames.count || !ready.isEmpty

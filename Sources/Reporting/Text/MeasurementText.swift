@@ -1,4 +1,5 @@
 public import Evaluation
+public import ModelFiles
 
 /// Single measurements as text for a terminal: what `eval` and `bench` print.
 public enum MeasurementText {
@@ -10,7 +11,9 @@ public enum MeasurementText {
   }
 
   /// Latency: speeds, load time, memory, and the machine.
-  public static func text(of latency: LatencyMetrics, machine: Machine) -> String {
+  ///
+  /// - Parameter bandwidth: bytes that this machine reads in a second on as many threads, or nil.
+  public static func text(of latency: LatencyMetrics, machine: Machine, bandwidth: Double? = nil) -> String {
     func speed(_ name: String, _ speed: LatencyMetrics.Speed) -> [String] {
       [
         "\(name) (\(speed.tokens) tokens)",
@@ -27,10 +30,33 @@ public enum MeasurementText {
     if let bytes = latency.bytesPerToken {
       rows.append(["weights read for a token", NumberFormat.bytes(bytes)])
     }
+    if let bandwidth, let fraction = readFraction(latency, bandwidth) {
+      rows.append([
+        "decode reads",
+        "\(NumberFormat.rate(fraction * bandwidth * 1e-9)) GB/s, \(NumberFormat.fixed(100 * fraction, 0)) % of the "
+          + "\(NumberFormat.rate(bandwidth * 1e-9)) that \(latency.threads) thread\(latency.threads == 1 ? "" : "s") can read",
+      ])
+    }
     if let memory = latency.peakMemory { rows.append(["peak memory", NumberFormat.bytes(memory)]) }
     rows.append(["threads", "\(latency.threads)"])
     rows.append(["machine", "\(machine.processor), \(machine.instructionSet)"])
     return columns(rows)
+  }
+
+  /// The bytes of weights that decoding reads in a second, as a part of what can be read.
+  private static func readFraction(_ latency: LatencyMetrics, _ bandwidth: Double) -> Double? {
+    guard let bytes = latency.bytesPerToken, let decode = latency.decode, bandwidth > 0 else { return nil }
+    return Double(bytes) * decode.rate / bandwidth
+  }
+
+  /// ``LatencyMetrics/json``, and what part of the machine's read bandwidth decoding takes.
+  public static func json(of latency: LatencyMetrics, bandwidth: Double?) -> JSONValue {
+    guard let bandwidth, let fraction = readFraction(latency, bandwidth),
+      var object = latency.json.objectValue
+    else { return latency.json }
+    object["readBandwidth"] = .rounded(bandwidth)
+    object["readFraction"] = .rounded(fraction)
+    return .object(object)
   }
 
   private static func columns(_ rows: [[String]]) -> String {
