@@ -146,7 +146,8 @@ struct MatrixProduct: @unchecked Sendable {
     _ panel: UnsafePointer<Float>, _ count: Int, into target: UnsafeMutablePointer<Float>, rows: Int
   ) {
     LinearAlgebra.product(
-      x, columns, panel, columns, transposed: true, rows: tokens, inner: columns, columns: count, into: target,
+      x, columns, panel, columns, transposed: true, rows: tokens, inner: columns, columns: count,
+      into: target,
       rows)
   }
 
