@@ -48,7 +48,9 @@ struct ReportTests {
     case let array as [Any]:
       return "[" + array.map { outline($0, key: key, indent: indent) }.joined(separator: ", ") + "]"
     case is NSNull: return key == "governor" ? "string" : "null"
-    case let text as String: return stable.contains(key) ? "\"\(text)\"" : "string"
+    // Bytes of what was chosen by measuring differ between processors.
+    case let text as String:
+      return stable.contains(key) ? "\"\(text.replacing(#/[0-9]{6,}/#, with: "N"))\"" : "string"
     case let number as NSNumber: return stable.contains(key) ? "\(number)" : "number"
     default: return "?"
     }
