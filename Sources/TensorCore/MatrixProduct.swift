@@ -39,7 +39,7 @@ struct MatrixProduct: @unchecked Sendable {
   let results: MatrixGroup.Results
 
   /// Multiplications of a piece when few tokens make the product a matter of memory speed.
-  private static let decodeWork = 64 * 1024
+  private static let decodeWork = 256 * 1024
   /// From this number of tokens on, float weights are worth a product by panels.
   private static let panelTokens = 4
 

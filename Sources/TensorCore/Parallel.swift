@@ -50,7 +50,7 @@ public enum Parallel {
   }
 
   /// The multiplications that one thread does in the time that waking others takes.
-  private static let serialWork = 1024 * 1024
+  private static let serialWork = 128 * 1024
 
   /// Whether the calling thread runs a loop's body.
   static var isInside: Bool {
