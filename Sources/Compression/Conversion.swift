@@ -71,7 +71,7 @@ public struct Conversion: Sendable {
         try LoaderRules.of(loader).check(converted, in: container, layout: packed)
       }
     }
-    if packed == nil { try Conversion.requireSpace(layout.size, at: path) }
+    if packed == nil { try OutputPlace.requireSpace(layout.size, at: path) }
     if !allowNonfinite {
       let rounded = set == nil ? Conversion.rounded(from: checkpoint, to: converted) : []
       try checkpoint.refuseNonfinite(except: rounded, observer: observer)
@@ -104,7 +104,7 @@ public struct Conversion: Sendable {
   ) throws -> [(path: String, bytes: Int)] {
     let makesFolder = container == .safetensors && packed == nil
     if let packed { return [(path, try pack(layout, to: path, level: packed, checkpoint, observer))] }
-    guard makesFolder else { return [(path, try write(layout, to: path, observer))] }
+    guard makesFolder else { return [(path, try ProgressSink.write(layout, to: path, observer: observer))] }
     return try writeFolder(layout, converted, to: path, observer)
   }
 
@@ -141,13 +141,6 @@ public struct Conversion: Sendable {
     return try pass.map { try applied($0, to: baseline) } ?? baseline
   }
 
-  private static func requireSpace(_ bytes: Int, at path: String) throws {
-    guard let free = AtomicFile.freeSpace(at: path), free < bytes else { return }
-    throw JobError(
-      .inputOutput,
-      "\(path): needs \(bytes) bytes, the disk has \(free) left; make room or choose another place with -o")
-  }
-
   /// An empty folder may be filled; one of an earlier conversion replaced, with `force`; any other is left alone.
   private func checkReplaceable(_ path: String) throws {
     guard let contents = try OutputPlace.contents(of: path), !contents.isEmpty else { return }
@@ -174,15 +167,6 @@ public struct Conversion: Sendable {
     }.bytes
   }
 
-  private func write(_ layout: ContainerLayout, to path: String, _ observer: @escaping JobObserver) throws
-    -> Int
-  {
-    var sink = ProgressSink(file: try AtomicFile(path: path), total: layout.size, observer: observer)
-    try layout.write(to: &sink)
-    try sink.file.commit()
-    return layout.size
-  }
-
   private func writeFolder(
     _ layout: ContainerLayout, _ checkpoint: Checkpoint, to path: String, _ observer: @escaping JobObserver
   ) throws -> [(path: String, bytes: Int)] {
@@ -201,7 +185,10 @@ public struct Conversion: Sendable {
     _ folder: String, _ layout: ContainerLayout, _ checkpoint: Checkpoint, _ observer: @escaping JobObserver
   ) throws -> [(name: String, bytes: Int)] {
     var written = [
-      (name: "model.safetensors", bytes: try write(layout, to: folder + "/model.safetensors", observer))
+      (
+        name: "model.safetensors",
+        bytes: try ProgressSink.write(layout, to: folder + "/model.safetensors", observer: observer)
+      )
     ]
     written += try Companions.write(of: checkpoint, into: folder, packed: self.layout)
     if checkpoint.source.tokenizerFiles.isEmpty, checkpoint.tokenizer != nil {
@@ -238,25 +225,5 @@ private final class SourceHashes: Sendable {
     var hashes: [String: String] = [:]
     for file in files { hashes[(file as NSString).lastPathComponent] = try FileHash.sha256(ofFile: file) }
     return hashes
-  }
-}
-
-/// Counts what goes into a file.
-private struct ProgressSink: ByteSink {
-  let file: AtomicFile
-  let total: Int
-  let observer: JobObserver
-  var done = 0
-
-  init(file: AtomicFile, total: Int, observer: @escaping JobObserver) {
-    self.file = file
-    self.total = total
-    self.observer = observer
-  }
-
-  mutating func write(_ bytes: UnsafeRawBufferPointer) throws {
-    try file.write(bytes)
-    done += bytes.count
-    observer(.progress(step: "write", fraction: Double(done) / Double(max(1, total))))
   }
 }

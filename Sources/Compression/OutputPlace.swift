@@ -65,6 +65,14 @@ public enum OutputPlace {
     }
   }
 
+  /// Refuses a place on a disk that has fewer than `bytes` left.
+  static func requireSpace(_ bytes: Int, at path: String) throws {
+    guard let free = AtomicFile.freeSpace(at: path), free < bytes else { return }
+    throw JobError(
+      .inputOutput,
+      "\(path): needs \(bytes) bytes, the disk has \(free) left; make room or choose another place with -o")
+  }
+
   /// The path with symbolic links followed as far as it exists.
   private static func resolved(_ path: String) -> String {
     var tail: [String] = []

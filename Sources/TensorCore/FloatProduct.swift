@@ -26,7 +26,8 @@ struct FloatProduct {
   }
 }
 
-/// Memory for packed panels: as many pieces as products ever ran at one time, kept for the next ones.
+/// Memory for packed panels: as many pieces as products ever ran at one time, kept for the next ones. Not
+/// ``ThreadScratch``, which the caller may hold its decoded rows in.
 private enum Scratch {
   private static let free = Locked<[UInt]>([])
 

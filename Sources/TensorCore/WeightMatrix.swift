@@ -41,8 +41,8 @@ public struct WeightMatrix: Sendable {
   ///
   /// Block formats meet activations quantized to 8 bits (one scale for each 32, `max / 127`), in exact integer
   /// sums; those of `w8a8` have one scale for the whole token; float formats multiply in single precision. Scales of
-  /// columns are multiplied into the activations before they are quantized, scales of rows into the results. The result does not depend on the number of threads. A
-  /// NaN or an infinity in `x` makes its token's results NaN or infinite.
+  /// columns are multiplied into the activations before they are quantized, scales of rows into the results. The result
+  /// does not depend on the number of threads. A NaN or an infinity in `x` makes its token's results NaN or infinite.
   ///
   /// - Parameters:
   ///   - x: `tokens` × `columns` activations, row-major.

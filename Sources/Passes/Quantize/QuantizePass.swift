@@ -3,11 +3,13 @@ public import Models
 public import TensorCore
 internal import WeightCodecs
 
-/// Rounds weights to a block format, data-free: every row by its codec's scale search.
+/// Rounds weights to a block format: with calibration where the model can be observed, else every row by its codec's scale search.
 ///
 /// `int8` is Q8_0. `int4` is Q4_K, or IQ4_NL where rows do not divide by 256 (the same 4.5 bits a weight), with token
-/// embedding and output in Q6_K (or Q8_0). `w8a8` is a scale a row with activations in 8 bits,
-/// outliers of activations moved into the weights first (``Smoothing``). Vectors stay f32; position and type embeddings, a thousandth of a model, keep their format.
+/// embedding and output in Q6_K (or Q8_0); where the model can be calibrated and no method is asked for, a mixture of
+/// formats of about that size takes their place. `w8a8` is a scale a row with activations in 8 bits, outliers of activations
+/// moved into the weights first (``Smoothing``). Vectors stay f32; position and type embeddings, a thousandth of a model,
+/// keep their format.
 public struct QuantizePass: Pass {
   public static let name = "quantize"
 

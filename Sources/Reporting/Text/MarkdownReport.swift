@@ -19,6 +19,7 @@ public enum MarkdownReport {
       page.heading(2, "Speed")
       speedTable(latency, &page)
       page.paragraph(machineLine(stage.run, threads: latency.threads))
+      page.paragraph(Methodology.speed)
     }
     if !stage.notes.isEmpty {
       page.heading(2, "Notes")

@@ -14,6 +14,11 @@ enum Methodology {
     }
   }
 
+  /// Where speed is taken with other arithmetic than quality.
+  static let speed =
+    "In prefill, activations that meet bf16 weights may be rounded to bf16 where the processor multiplies such pairs, as in "
+    + "`compress generate`; quality is measured without that."
+
   /// One line for the terminal; nil where nothing was evaluated.
   static func short(_ stage: StageReport) -> String? {
     switch stage.evaluation {

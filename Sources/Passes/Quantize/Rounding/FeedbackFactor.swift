@@ -94,34 +94,36 @@ package struct FeedbackFactor: Sendable {
     _ gram: [Float], _ order: [Int], adding: Number
   ) -> [Number] {
     let count = order.count
-    return [Number](unsafeUninitializedCapacity: count * count) { target, size in
-      size = count * count
-      guard let target = target.baseAddress else { return }
-      gram.withUnsafeBufferPointer { gram in
-        order.withUnsafeBufferPointer { order in
-          nonisolated(unsafe) let (target, gram, order) = (target, gram, order)
-          Parallel.forEach(count) { i in
-            let row = order[i] * count
-            for j in 0..<count { target[i * count + j] = Number(gram[row + order[j]]) }
-            target[i * count + i] += adding
-          }
-        }
-      }
+    return square(count, gram, order) { i, target, gram, order in
+      let row = order[i] * count
+      for j in 0..<count { target[j] = Number(gram[row + order[j]]) }
+      target[i] += adding
     }
   }
 
   /// L diag(L)⁻¹.
   private static func scaled(_ lower: [Double], count: Int) -> [Float] {
     let inverse = (0..<count).map { 1 / lower[$0 * count + $0] }
-    return [Float](unsafeUninitializedCapacity: count * count) { target, size in
+    return square(count, lower, inverse) { i, target, lower, inverse in
+      for j in 0..<count { target[j] = Float(lower[i * count + j] * inverse[j]) }
+    }
+  }
+
+  /// A `count` × `count` matrix whose rows `fill` writes on several threads, from two arrays.
+  private static func square<Number: Sendable, A: Sendable, B: Sendable>(
+    _ count: Int, _ first: [A], _ second: [B],
+    fill:
+      @Sendable (
+        _ row: Int, UnsafeMutablePointer<Number>, UnsafeBufferPointer<A>, UnsafeBufferPointer<B>
+      ) -> Void
+  ) -> [Number] {
+    [Number](unsafeUninitializedCapacity: count * count) { target, size in
       size = count * count
-      guard let target = target.baseAddress else { return }
-      lower.withUnsafeBufferPointer { lower in
-        inverse.withUnsafeBufferPointer { inverse in
-          nonisolated(unsafe) let (target, lower, inverse) = (target, lower, inverse)
-          Parallel.forEach(count) { i in
-            for j in 0..<count { target[i * count + j] = Float(lower[i * count + j] * inverse[j]) }
-          }
+      guard let base = target.baseAddress else { return }
+      first.withUnsafeBufferPointer { first in
+        second.withUnsafeBufferPointer { second in
+          nonisolated(unsafe) let (base, first, second) = (base, first, second)
+          Parallel.forEach(count) { row in fill(row, base + row * count, first, second) }
         }
       }
     }
