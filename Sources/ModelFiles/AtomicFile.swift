@@ -76,6 +76,32 @@ public final class AtomicFile: ByteSink {
     }
   }
 
+  /// Makes the file `count` bytes long, for ``place(_:at:)`` to fill.
+  ///
+  /// - Throws: ``ModelFileError`` when the system refuses; the partial file is gone then.
+  func extend(to count: Int) throws {
+    precondition(descriptor >= 0 && byteCount == 0, "a file that was begun otherwise")
+    guard ftruncate(descriptor, off_t(count)) == 0 else { throw fail("write") }
+    byteCount = count
+  }
+
+  /// Writes `bytes` at `offset` of a file that was extended that far; on any number of threads, each at its own place.
+  ///
+  /// - Throws: ``ModelFileError`` when they cannot be written, a full disk included.
+  func place(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+    precondition(offset >= 0 && offset + bytes.count <= byteCount, "a place outside of the file")
+    if let failureAfter, offset + bytes.count > failureAfter { throw Self.failure(ENOSPC, "write", path) }
+    var (left, offset) = (bytes, offset)
+    while let base = left.baseAddress, !left.isEmpty {
+      let done = pwrite(descriptor, base, min(left.count, 1 << 30), off_t(offset))
+      if done < 0, errno == EINTR { continue }
+      // The file is discarded by whoever lets it go: other threads may still write.
+      guard done > 0 else { throw Self.failure(done < 0 ? errno : EIO, "write", path) }
+      left = UnsafeRawBufferPointer(rebasing: left[done...])
+      offset += done
+    }
+  }
+
   /// Makes the file durable and gives it its name.
   ///
   /// - Throws: ``ModelFileError`` when the system refuses; the partial file is gone then, and what was at ``path``
