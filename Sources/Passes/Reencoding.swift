@@ -22,7 +22,9 @@ extension PassPlan {
     var result = tensor
     result.format = format
     result.bytes = TensorBytes(count: count) {
-      try TensorCoding.reencode(try bytes.load(), from: source, to: format, rows: rows, columns: columns)
+      let region = try bytes.load()
+      defer { region.letGo() }
+      return try TensorCoding.reencode(region, from: source, to: format, rows: rows, columns: columns)
     }
     return result
   }

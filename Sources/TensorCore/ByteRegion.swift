@@ -14,13 +14,18 @@ public final class ByteRegion: @unchecked Sendable {
   public let count: Int
   private let owner: AnyObject?
   private let allocation: UnsafeMutableRawPointer?
+  /// Whether the bytes are those of a mapped file, which the system can read again at any time.
+  private let isMapped: Bool
 
   /// A view of memory that `owner` keeps alive.
-  public init(base: UnsafeRawPointer, count: Int, owner: AnyObject) {
+  ///
+  /// - Parameter isMapped: whether it is a private mapping of a file.
+  public init(base: UnsafeRawPointer, count: Int, owner: AnyObject, isMapped: Bool = false) {
     self.base = base
     self.count = count
     self.owner = owner
     self.allocation = nil
+    self.isMapped = isMapped
   }
 
   /// Memory of its own, filled once by `body`.
@@ -51,6 +56,7 @@ public final class ByteRegion: @unchecked Sendable {
     self.count = count
     self.owner = nil
     self.allocation = memory
+    self.isMapped = false
   }
 
   /// Asks for large pages inside `count` bytes that are about to be written: touching a tensor's memory for the first time in
@@ -92,6 +98,17 @@ public final class ByteRegion: @unchecked Sendable {
   /// - Precondition: `range` lies inside the region.
   public func slice(_ range: Range<Int>) -> ByteRegion {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "slice outside of its region")
-    return ByteRegion(base: base + range.lowerBound, count: range.count, owner: self)
+    return ByteRegion(base: base + range.lowerBound, count: range.count, owner: self, isMapped: isMapped)
+  }
+
+  /// Takes a mapped file's pages out of this process's memory until somebody reads them again; they stay in the system's
+  /// cache. For bytes that were read once and will not be soon, so that a model's size does not add to what is resident.
+  public func letGo() {
+    guard isMapped, count > 0 else { return }
+    let page = max(1, sysconf(Int32(_SC_PAGESIZE)))
+    let start = (Int(bitPattern: base) + page - 1) / page * page
+    let end = (Int(bitPattern: base) + count) / page * page
+    guard end > start, let pages = UnsafeMutableRawPointer(bitPattern: start) else { return }
+    madvise(pages, end - start, MADV_DONTNEED)
   }
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include "ck_decode.h"
 #include "ck_encode.h"
+#include "ck_feedback.h"
 #include "ck_machine.h"
 #include "ck_matmul.h"
 #include "ck_product.h"

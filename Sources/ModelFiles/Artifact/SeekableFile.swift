@@ -62,6 +62,11 @@ final class SeekableFile: Sendable {
         "\(what()) takes \(range.count) bytes, more than half of this machine's memory")
     }
     let covering = frames(holding: range)
+    defer {
+      if let first = covering.first, let last = covering.last {
+        region.slice(frames[first].packed.lowerBound..<frames[last].packed.upperBound).letGo()
+      }
+    }
     return try ByteRegion(uninitializedCount: range.count) { target in
       let target = Target(bytes: target)
       try Parallel.forEachThrowing(covering.count) { task in

@@ -15,6 +15,7 @@ package struct BlockwiseLlama: BlockwiseModel {
   }
 
   package var hiddenWidth: Int { configuration.hiddenSize }
+  package var addsOutputs: Bool { true }
   package var blockCount: Int { configuration.blockCount }
   package var embeddingNames: [String] { ["model.embed_tokens.weight"] }
   package var outputName: String? { "lm_head.weight" }

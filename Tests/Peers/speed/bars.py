@@ -42,4 +42,5 @@ BARS = [
     Bar("calibrated int4", "calibrated", "44", slow=True),
     Bar("calibrated int4", "calibrated", "88", slow=True),
 ]
+CALIBRATION_TOKENS = 32768
 CALIBRATED_MEMORY = 1.5e9  # bytes, with 32k tokens, whatever the number of layers
