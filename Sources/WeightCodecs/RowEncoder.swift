@@ -9,6 +9,8 @@ struct RowEncoder: Sendable {
   let bytesPerRow: Int
   let byteCount: Int
   let importance: [Float]?
+  /// The number of a format whose rows one kernel rounds where nothing is known about the columns.
+  private let rounded: Int32?
 
   init(format: TensorFormat, rows: Int, columns: Int, importance: [Float]?) throws(CodingError) {
     guard let codec = CodecList.codec(for: format) else { throw .notWeights(format) }
@@ -25,7 +27,10 @@ struct RowEncoder: Sendable {
     self.codec = codec
     self.rows = rows
     self.columns = columns
-    self.importance = importance
+    // Zeros for all columns say nothing.
+    self.importance = importance.flatMap { $0.allSatisfy { $0 == 0 } ? nil : $0 }
+    let kernel = self.importance == nil ? format.kernelID : nil
+    rounded = kernel.flatMap { ck_rounds($0) != 0 ? $0 : nil }
   }
 
   /// Encodes all rows; `source` calls back with the floats of the rows it is asked for.
@@ -37,9 +42,16 @@ struct RowEncoder: Sendable {
       let target = SharedTarget(base: bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
       try Parallel.forEachThrowing(pieces.count) { piece in
         let range = pieces.range(piece)
-        // Codecs that gather bits start from zeros.
-        target[range.lowerBound * bytesPerRow..<range.upperBound * bytesPerRow].initialize(repeating: 0)
-        try source(range) { values in try encode(values, rows: range, into: target) }
+        if rounded == nil {
+          // Codecs that gather bits start from zeros.
+          target[range.lowerBound * bytesPerRow..<range.upperBound * bytesPerRow].initialize(repeating: 0)
+        }
+        // A few rows at a time: their floats stay in the nearest cache.
+        let step = max(1, 4096 / max(1, columns))
+        for first in stride(from: range.lowerBound, to: range.upperBound, by: step) {
+          let part = first..<min(range.upperBound, first + step)
+          try source(part) { values in try encode(values, rows: part, into: target) }
+        }
       }
       // Rows are encoded one by one, for columns that are all alike.
       let one = ck_float_to_half(1).littleEndian
@@ -52,14 +64,20 @@ struct RowEncoder: Sendable {
   private func encode(
     _ values: UnsafeBufferPointer<Float>, rows range: Range<Int>, into target: SharedTarget<UInt8>
   ) throws(CodingError) {
-    if codec.format.isQuantized, let bad = firstNonFinite(in: values) {
+    if codec.format.isQuantized, let base = values.baseAddress,
+      !Kernels.allFinite(base, count: values.count), let bad = firstNonFinite(in: values)
+    {
       throw .nonFinite(
         row: range.lowerBound + bad / columns, column: bad % columns, value: values[bad])
     }
     for (index, row) in range.enumerated() {
       let weights = UnsafeBufferPointer(rebasing: values[index * columns..<(index + 1) * columns])
       let bytes = UnsafeMutableRawBufferPointer(target[row * bytesPerRow..<(row + 1) * bytesPerRow])
-      if let importance {
+      if let rounded {
+        if let x = weights.baseAddress, let place = bytes.baseAddress {
+          ck_round_row(rounded, x, columns, place)
+        }
+      } else if let importance {
         importance.withUnsafeBufferPointer { codec.encode(weights, importance: $0, into: bytes) }
       } else {
         codec.encode(weights, importance: nil, into: bytes)
