@@ -21,9 +21,15 @@ extension PassPlan {
     let count = format.byteCount(rows: rows, columns: columns) ?? 0
     var result = tensor
     result.format = format
-    result.bytes = TensorBytes(count: count) {
-      try TensorCoding.reencode(try bytes.load(), from: source, to: format, rows: rows, columns: columns)
-    }
+    result.bytes = TensorBytes(
+      count: count,
+      make: {
+        try TensorCoding.reencode(try bytes.load(), from: source, to: format, rows: rows, columns: columns)
+      },
+      pieces: {
+        try TensorCoding.reencode(
+          try bytes.load(), from: source, to: format, rows: rows, columns: columns, pieces: $0)
+      })
     return result
   }
 }

@@ -143,7 +143,11 @@ CK_INLINE void NAME(round_line_groups)(
   ck_v16 highest = NAME(most_of_eight)(ideal), lowest = -NAME(most_of_eight)(-ideal);
   highest = NAME(most)(highest, NAME(swap_eights)(highest));
   lowest = NAME(least)(lowest, NAME(swap_eights)(lowest));
-  NAME(line_try) best = {NAME(store)((-lowest > highest ? lowest : highest) / -128, &t), 0, __builtin_inff()};
+  ck_v16 extreme = -lowest > highest ? lowest : highest;
+  NAME(line_try) best = {NAME(store)(extreme / -128, &t), 0, __builtin_inff()};
+  // Tiny halves lie far apart: rounded up where the largest scale would be well out of reach.
+  ck_n16 short_of = 128.8f * NAME(magnitude)(NAME(stored)(best.d, &t)) < NAME(magnitude)(extreme);
+  best.d += short_of & ((best.d & 0x7fff) < 0x7bff) & 1;
   NAME(line_integers)(&t, ideal, zero, effort->reach, low, high, &best);
   for (int k = 0; k < effort->refits; k++) {
     ck_v16 s = NAME(stored)(best.d, &t) * best.integers;
