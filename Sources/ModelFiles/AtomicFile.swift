@@ -87,9 +87,11 @@ public final class AtomicFile: ByteSink {
     try flush()
     let (start, file, path, limit) = (byteCount, descriptor, path, failureAfter)
     let written = Atomic<Int>(0)
+    let wrong = ModelFileError(
+      .badStructure, path: path, "a tensor's pieces are not the \(count) bytes that it promised")
     do {
       try make { place, bytes in
-        precondition(place >= 0 && bytes.count <= count - place, "a piece outside of its tensor")
+        guard place >= 0, bytes.count <= count - place else { throw wrong }
         if let limit, start + place + bytes.count > limit { throw AtomicFile.failure(ENOSPC, "write", path) }
         if let code = AtomicFile.put(bytes, into: file, at: start + place) {
           throw AtomicFile.failure(code, "write", path)
@@ -97,8 +99,7 @@ public final class AtomicFile: ByteSink {
         written.wrappingAdd(bytes.count, ordering: .relaxed)
       }
       guard written.load(ordering: .sequentiallyConsistent) == count else {
-        throw ModelFileError(
-          .badStructure, path: path, "a tensor's pieces are not the \(count) bytes that it promised")
+        throw wrong
       }
       guard lseek(file, start + count, SEEK_SET) >= 0 else { throw AtomicFile.failure(errno, "write", path) }
     } catch {

@@ -75,9 +75,13 @@ struct AtomicFileTests {
     #expect(error?.message.contains("no space left") == true && error?.path == path)
     let short = try AtomicFile(path: path)
     let missing = #expect(throws: ModelFileError.self) {
-      try short.write(count: 10) { take in try [1, 2, 3].withUnsafeBytes { try take(0, $0) } }
+      try short.write(count: 10) { take in try [UInt8](1...3).withUnsafeBytes { try take(0, $0) } }
     }
     #expect(missing?.message.contains("not the 10 bytes") == true)
+    let long = try AtomicFile(path: path)
+    #expect(throws: ModelFileError.self) {
+      try long.write(count: 10) { take in try [UInt8](0...10).withUnsafeBytes { try take(0, $0) } }
+    }
     #expect(folder.contents == ["out.bin"])
     #expect(try ArtifactSamples.bytes(path) == Array("old".utf8))
   }
