@@ -32,8 +32,8 @@ extension ArtifactFile {
     let total = seekable.decodedSize
     if let manifest = try seekable.manifest() {
       let output = try AtomicFile(path: target)
-      try output.extend(to: total)
-      try PartUnpacker(seekable, manifest, output, progress).run()
+      let unpacker = PartUnpacker(seekable, manifest, progress)
+      try output.write(count: total) { try unpacker.run($0) }
       try output.commit()
     } else {
       let output = Locked(try AtomicFile(path: target))
@@ -66,29 +66,20 @@ extension ArtifactFile {
 private struct PartUnpacker: Sendable {
   private let file: SeekableFile
   private let parts: [(name: String, part: ArtifactManifest.Part)]
-  private let output: Output
   private let progress: ArtifactFile.Progress?
   private let done = Locked(0)
 
-  /// Written to at different places at a time.
-  private struct Output: @unchecked Sendable {
-    let file: AtomicFile
-  }
-
-  init(
-    _ file: SeekableFile, _ manifest: ArtifactManifest, _ output: AtomicFile, _ progress: ArtifactFile.Progress?
-  ) {
+  init(_ file: SeekableFile, _ manifest: ArtifactManifest, _ progress: ArtifactFile.Progress?) {
     self.file = file
     parts = manifest.parts
-    self.output = Output(file: output)
     self.progress = progress
   }
 
-  func run() throws {
+  func run(_ take: TensorBytes.PieceTaker) throws {
     let frames = try framesOfParts()
     // Large parts first: the threads end at about the same time.
     let order = parts.indices.sorted { (parts[$0].part.count, $1) > (parts[$1].part.count, $0) }
-    try Parallel.forEachThrowing(order.count) { try unpack(parts[order[$0]], frames[order[$0]]) }
+    try Parallel.forEachThrowing(order.count) { try unpack(parts[order[$0]], frames[order[$0]], take) }
   }
 
   /// The frames of each part: all there are, in order, the manifest's own left out.
@@ -106,7 +97,9 @@ private struct PartUnpacker: Sendable {
     return ranges
   }
 
-  private func unpack(_ entry: (name: String, part: ArtifactManifest.Part), _ frames: Range<Int>) throws {
+  private func unpack(
+    _ entry: (name: String, part: ArtifactManifest.Part), _ frames: Range<Int>, _ take: TensorBytes.PieceTaker
+  ) throws {
     var hash = SHA256()
     let end = entry.part.offset + entry.part.count
     var place = entry.part.offset
@@ -125,7 +118,7 @@ private struct PartUnpacker: Sendable {
       guard bytes[own...].allSatisfy({ $0 == 0 }) else {
         throw failure("\(entry.name): the padding behind it is not zero")
       }
-      try output.file.place(bytes, at: place)
+      try take(place, bytes)
       place = decoded.upperBound
       report(bytes.count)
     }
