@@ -25,7 +25,8 @@ public struct StreamedModel: LanguageModel {
   /// - Throws: ``ModelError`` when the output or its norm is missing or cannot be read.
   public init?(_ checkpoint: Checkpoint) throws {
     guard let architecture = checkpoint.architecture, !architecture.isEncoder,
-      let model = architecture.blockwise, let name = model.outputName, let embedding = model.embeddingNames.first
+      let model = architecture.blockwise, let name = model.outputName,
+      let embedding = model.embeddingNames.first
     else { return nil }
     self.checkpoint = checkpoint
     self.model = model
@@ -81,7 +82,9 @@ public struct StreamedModel: LanguageModel {
   }
 
   /// A cache that remembers tokens alone.
-  public func makeCache(capacity: Int) -> KVCache { KVCache(capacity: capacity, blocks: 0, heads: 0, headLength: 0) }
+  public func makeCache(capacity: Int) -> KVCache {
+    KVCache(capacity: capacity, blocks: 0, heads: 0, headLength: 0)
+  }
 
   /// Runs the cache's sequence and `tokens` from the beginning; NaN where tensors can no longer be read.
   public func forward(_ tokens: [Int], cache: KVCache, logits: LogitsRequest) -> Matrix {
@@ -98,7 +101,8 @@ public struct StreamedModel: LanguageModel {
       }
     let wanted = first + start..<first + tokens.count
     guard !wanted.isEmpty else { return Matrix(rows: 0, columns: vocabularySize) }
-    guard let states = try? states(of: [history.tokens]), let rows = try? states.logits(of: 0, at: wanted) else {
+    guard let states = try? states(of: [history.tokens]), let rows = try? states.logits(of: 0, at: wanted)
+    else {
       return Matrix(
         rows: wanted.count, columns: vocabularySize,
         elements: [Float](repeating: .nan, count: wanted.count * vocabularySize))
