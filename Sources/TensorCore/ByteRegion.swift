@@ -45,6 +45,7 @@ public final class ByteRegion: @unchecked Sendable {
     rethrows
   {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 64)
+    ByteRegion.wantLargePages(memory, count)
     do {
       try body(UnsafeMutableRawBufferPointer(start: memory, count: count))
     } catch {
@@ -56,6 +57,19 @@ public final class ByteRegion: @unchecked Sendable {
     self.owner = nil
     self.allocation = memory
     self.isMapped = false
+  }
+
+  /// Asks for large pages inside `count` bytes that are about to be written: touching a tensor's memory for the first time in
+  /// pages of 4 KB takes longer than decoding it.
+  private static func wantLargePages(_ memory: UnsafeMutableRawPointer, _ count: Int) {
+    #if os(Linux)
+      guard count >= 4 << 20 else { return }
+      let page = UInt(2 << 20)
+      let first = (UInt(bitPattern: memory) + page - 1) / page * page
+      let end = (UInt(bitPattern: memory) + UInt(count)) / page * page
+      guard first < end, let start = UnsafeMutableRawPointer(bitPattern: first) else { return }
+      madvise(start, Int(end - first), Int32(MADV_HUGEPAGE))
+    #endif
   }
 
   /// A copy of `bytes`.

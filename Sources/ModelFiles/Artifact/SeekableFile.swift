@@ -108,7 +108,8 @@ final class SeekableFile: Sendable {
     }
   }
 
-  private func decode(
+  /// Decodes all of frame `index` into `target`, which has its decoded length.
+  func decode(
     _ index: Int, into target: UnsafeMutableRawBufferPointer, what: @autoclosure () -> String
   ) throws {
     try checkSize(index, what: what())
@@ -118,7 +119,7 @@ final class SeekableFile: Sendable {
   }
 
   /// Believes the seek table's size only when the frame agrees, before memory is taken for it.
-  private func checkSize(_ index: Int, what: @autoclosure () -> String) throws {
+  func checkSize(_ index: Int, what: @autoclosure () -> String) throws {
     let promised = frames[index].decoded.count
     switch Zstd.contentSize(stored(index)) {
     case .known(promised), .unknown: return
