@@ -56,10 +56,12 @@ public struct StreamedModel: LanguageModel {
       let block = try model.makeBlock(index, tensors: TensorLookup(tensors, path: checkpoint.source.path))
       for (place, step) in model.steps(ofBlock: index).enumerated() where place % 2 == 1 {
         let x = FloatBuffer(count: sequences.reduce(0) { max($0, $1.count) } * step.inputWidth)
-        for (sequence, start) in zip(sequences, starts) where !sequence.isEmpty {
-          let states = hidden.base + start * width
-          block.input(ofStep: place, hidden: states, sequences: [0..<sequence.count], into: x.base)
-          block.finish(step: place, x: x.base, tokens: sequence.count, hidden: states)
+        ReusedMemory.keeping {
+          for (sequence, start) in zip(sequences, starts) where !sequence.isEmpty {
+            let states = hidden.base + start * width
+            block.input(ofStep: place, hidden: states, sequences: [0..<sequence.count], into: x.base)
+            block.finish(step: place, x: x.base, tokens: sequence.count, hidden: states)
+          }
         }
       }
       for tensor in tensors { try tensor.bytes.load().letGo() }
