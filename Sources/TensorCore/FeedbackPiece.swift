@@ -21,7 +21,8 @@ package final class FeedbackPiece {
 
     /// Grids of these parts.
     package init(
-      scales: UnsafePointer<Float>, inverses: UnsafePointer<Float>, offsets: UnsafePointer<Float>, groups: Int,
+      scales: UnsafePointer<Float>, inverses: UnsafePointer<Float>, offsets: UnsafePointer<Float>,
+      groups: Int,
       groupLength: Int, levels: UnsafeBufferPointer<Float>, isUniform: Bool
     ) {
       (self.scales, self.inverses, self.offsets) = (scales, inverses, offsets)

@@ -25,7 +25,8 @@ public struct StreamedModel: LanguageModel {
   /// - Throws: ``ModelError`` when the output or its norm is missing or cannot be read.
   public init?(_ checkpoint: Checkpoint) throws {
     guard let architecture = checkpoint.architecture, !architecture.isEncoder,
-      let model = architecture.blockwise, let name = model.outputName, let embedding = model.embeddingNames.first
+      let model = architecture.blockwise, let name = model.outputName,
+      let embedding = model.embeddingNames.first
     else { return nil }
     self.checkpoint = checkpoint
     self.model = model
@@ -55,10 +56,12 @@ public struct StreamedModel: LanguageModel {
       let block = try model.makeBlock(index, tensors: TensorLookup(tensors, path: checkpoint.source.path))
       for (place, step) in model.steps(ofBlock: index).enumerated() where place % 2 == 1 {
         let x = FloatBuffer(count: sequences.reduce(0) { max($0, $1.count) } * step.inputWidth)
-        for (sequence, start) in zip(sequences, starts) where !sequence.isEmpty {
-          let states = hidden.base + start * width
-          block.input(ofStep: place, hidden: states, sequences: [0..<sequence.count], into: x.base)
-          block.finish(step: place, x: x.base, tokens: sequence.count, hidden: states)
+        ReusedMemory.keeping {
+          for (sequence, start) in zip(sequences, starts) where !sequence.isEmpty {
+            let states = hidden.base + start * width
+            block.input(ofStep: place, hidden: states, sequences: [0..<sequence.count], into: x.base)
+            block.finish(step: place, x: x.base, tokens: sequence.count, hidden: states)
+          }
         }
       }
       for tensor in tensors { try tensor.bytes.load().letGo() }
@@ -81,7 +84,9 @@ public struct StreamedModel: LanguageModel {
   }
 
   /// A cache that remembers tokens alone.
-  public func makeCache(capacity: Int) -> KVCache { KVCache(capacity: capacity, blocks: 0, heads: 0, headLength: 0) }
+  public func makeCache(capacity: Int) -> KVCache {
+    KVCache(capacity: capacity, blocks: 0, heads: 0, headLength: 0)
+  }
 
   /// Runs the cache's sequence and `tokens` from the beginning; NaN where tensors can no longer be read.
   public func forward(_ tokens: [Int], cache: KVCache, logits: LogitsRequest) -> Matrix {
@@ -98,7 +103,8 @@ public struct StreamedModel: LanguageModel {
       }
     let wanted = first + start..<first + tokens.count
     guard !wanted.isEmpty else { return Matrix(rows: 0, columns: vocabularySize) }
-    guard let states = try? states(of: [history.tokens]), let rows = try? states.logits(of: 0, at: wanted) else {
+    guard let states = try? states(of: [history.tokens]), let rows = try? states.logits(of: 0, at: wanted)
+    else {
       return Matrix(
         rows: wanted.count, columns: vocabularySize,
         elements: [Float](repeating: .nan, count: wanted.count * vocabularySize))

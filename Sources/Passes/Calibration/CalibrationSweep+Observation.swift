@@ -13,6 +13,10 @@ extension CalibrationSweep {
     var endsSublayer: Bool { place % 2 == 1 }
   }
 
+  private func forEachBatch(_ body: (Batch) throws -> Void) throws {
+    try ReusedMemory.keeping { for batch in batches { try body(batch) } }
+  }
+
   private var mostTokens: Int { batches.reduce(1) { max($0, $1.tokens) } }
 
   /// Runs every sequence through a step's input in both streams; the original's hidden states then go on behind the step.
@@ -66,7 +70,7 @@ extension CalibrationSweep {
     let (width, isOne) = (observation.width, original === compressed)
     let x = try ActivationStore(count: mostTokens * width, limit: nil)
     let y = isOne ? x : try ActivationStore(count: mostTokens * width, limit: nil)
-    for batch in batches {
+    try forEachBatch { batch in
       let hidden = try original.take(batch.start, batch.tokens)
       try input(hidden, true, batch, x.base)
       if !isOne { try input(try compressed.take(batch.start, batch.tokens), false, batch, y.base) }
@@ -76,7 +80,7 @@ extension CalibrationSweep {
           "the \(inputs === x ? "original" : "compressed") model's activations are not finite on calibration "
             + "text: its weights overflow; use --method rtn")
       }
-      if try add(&observation, batch, hidden, x.base, y.base) { continue }
+      if try add(&observation, batch, hidden, x.base, y.base) { return }
       if batch.isHeldOut {
         observation.addHeldOut(
           original: x.base, compressed: y.base, tokens: batch.tokens, stride: heldOutStride(width))
@@ -97,7 +101,7 @@ extension CalibrationSweep {
     guard let kept = watch.kept else {
       return try finish(step: watch.place, of: block, width: watch.width, stream)
     }
-    for batch in batches {
+    try forEachBatch { batch in
       block.finish(
         step: watch.place, x: kept.base + batch.start * watch.width, tokens: batch.tokens,
         hidden: try stream.take(batch.start, batch.tokens))
@@ -108,7 +112,7 @@ extension CalibrationSweep {
   func finish(step: Int, of block: any RunnableBlock, width: Int, _ stream: HiddenStream) throws {
     guard step % 2 == 1 else { return }
     let x = try ActivationStore(count: mostTokens * width, limit: nil)
-    for batch in batches {
+    try forEachBatch { batch in
       let hidden = try stream.take(batch.start, batch.tokens)
       block.input(ofStep: step, hidden: hidden, sequences: batch.ranges, into: x.base)
       block.finish(step: step, x: x.base, tokens: batch.tokens, hidden: hidden)

@@ -33,10 +33,13 @@ final class HiddenStream {
   func take(_ first: Int, _ count: Int, reads: Bool = true) throws -> UnsafeMutablePointer<Float> {
     if let store { return store.base + first * width }
     if window.map({ $0.count < count * width }) ?? true { window = FloatWindow(count * width) }
-    guard let window, let file else { throw PassError("a stream of hidden states has neither memory nor file") }
+    guard let window, let file else {
+      throw PassError("a stream of hidden states has neither memory nor file")
+    }
     if reads {
       try file.read(
-        into: UnsafeMutableRawBufferPointer(start: window.base, count: count * width * 4), at: first * width * 4)
+        into: UnsafeMutableRawBufferPointer(start: window.base, count: count * width * 4),
+        at: first * width * 4)
     }
     return window.base
   }
@@ -44,7 +47,8 @@ final class HiddenStream {
   /// Keeps what was written to the states that were taken last.
   func put(_ first: Int, _ count: Int) throws {
     guard let file, let window else { return }
-    try file.write(UnsafeRawBufferPointer(start: window.base, count: count * width * 4), at: first * width * 4)
+    try file.write(
+      UnsafeRawBufferPointer(start: window.base, count: count * width * 4), at: first * width * 4)
   }
 }
 

@@ -22,7 +22,8 @@ struct SweepTests {
     let sequences = (0..<6).map { index in
       (0..<5 + 2 * index).map { _ in 3 + Int(generator.uniform() * 10) }
     }
-    let calibration = CalibrationSet(sequences: Array(sequences.dropLast()), heldOut: Array(sequences.suffix(1)))
+    let calibration = CalibrationSet(
+      sequences: Array(sequences.dropLast()), heldOut: Array(sequences.suffix(1)))
     var context = PassContext(calibration: calibration)
     context.memoryLimit = memory
     let sweep = try #require(CalibrationSweep(checkpoint, calibration: calibration, context: context))

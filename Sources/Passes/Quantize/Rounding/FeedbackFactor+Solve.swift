@@ -16,7 +16,8 @@ extension FeedbackFactor {
     nonisolated(unsafe) let base = rows
     Parallel.forEach((rowCount + Self.pieceRows - 1) / Self.pieceRows) { index in
       let (first, height) = (index * Self.pieceRows, min(Self.pieceRows, rowCount - index * Self.pieceRows))
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: height * (count + Self.blockColumns)) { memory in
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: height * (count + Self.blockColumns)) {
+        memory in
         guard let x = memory.baseAddress else { return }
         for row in 0..<height {
           for place in 0..<count { x[row * count + place] = base[(first + row) * count + order[place]] }
