@@ -56,10 +56,7 @@ import WeightCodecs
       let block = row[first..<first + 32].map(Double.init)
       let square = block.reduce(0) { $0 + $1 * $1 } / 32
       let weights = block.map { 1.4 * square + $0 * $0 }
-      for i in 0..<32 {
-        let error = Double(decoded[first + i]) - block[i]
-        ours += weights[i] * error * error
-      }
+      ours += Naive.error(of: decoded[first..<first + 32], block, weights)
       best += Naive.line(block, weights, low, -1 - low)
     }
     #expect(ours < 1.01 * best, "\(format): \(ours / best)")
@@ -73,10 +70,7 @@ import WeightCodecs
     for first in stride(from: 0, to: row.count, by: 16) {
       let group = row[first..<first + 16].map(Double.init)
       let weights = Naive.weights(group)
-      for i in 0..<16 {
-        let error = Double(decoded[first + i]) - group[i]
-        ours += weights[i] * error * error
-      }
+      ours += Naive.error(of: decoded[first..<first + 16], group, weights)
       best += Naive.line(group, weights, -32, 31)
     }
     // Of that, a fifth is what scales of eight bits that share one cost: each is one of few near its best.
@@ -93,10 +87,7 @@ import WeightCodecs
     for first in stride(from: 0, to: row.count, by: 32) {
       let group = row[first..<first + 32].map(Double.init)
       let weights = Naive.weights(group)
-      for i in 0..<32 {
-        let error = Double(decoded[first + i]) - group[i]
-        ours += weights[i] * error * error
-      }
+      ours += Naive.error(of: decoded[first..<first + 32], group, weights)
       best += Naive.affine(group, weights, format == .q4_k ? 15 : 31)
     }
     #expect(ours < (format == .q4_k ? 1.06 : 1.12) * best && ours > 0.99 * best, "\(ours / best)")
@@ -155,6 +146,16 @@ private enum Naive {
   static func weights(_ group: [Double]) -> [Double] {
     let root = (group.reduce(0) { $0 + $1 * $1 } / Double(group.count)).squareRoot()
     return group.map { root + abs($0) }
+  }
+
+  /// Σ w·(y − x)².
+  static func error(of y: ArraySlice<Float>, _ x: [Double], _ weights: [Double]) -> Double {
+    var sum = 0.0
+    for (i, value) in y.enumerated() {
+      let error = Double(value) - x[i]
+      sum += weights[i] * error * error
+    }
+    return sum
   }
 
   /// The least Σ w·(x − s·q)² over scales of both signs.

@@ -5,8 +5,8 @@ extension CalibrationSweep {
   /// How one step of a block is observed.
   struct Watch {
     let place, width: Int
-    /// The number of the original's outputs, where they are observed in place of its inputs.
-    let outputs: Int?
+    /// Whether the original's outputs are observed in place of its inputs; they are as many as a hidden state has numbers.
+    let observesOutputs: Bool
     /// The compressed model's inputs of all tokens, where there is room to keep them until the step is finished.
     let kept: ActivationStore?
     /// Whether hidden states change at the end of the step.
@@ -25,8 +25,8 @@ extension CalibrationSweep {
     compressed: HiddenStream
   ) throws -> LayerObservation {
     let width = model.hiddenWidth
-    let addsOutputs = watch.endsSublayer && model.addsOutputs
-    let updates = try ActivationStore(count: addsOutputs ? mostTokens * width : 1, limit: nil)
+    let observesOutputs = watch.endsSublayer && watch.observesOutputs && original !== compressed
+    let updates = try ActivationStore(count: observesOutputs ? mostTokens * width : 1, limit: nil)
     var observation = LayerObservation(width: watch.width)
     try observe(&observation, original: original, compressed: compressed) { hidden, isOriginal, batch, x in
       (isOriginal ? first : second).input(
@@ -36,7 +36,7 @@ extension CalibrationSweep {
         (kept.base + batch.start * watch.width).update(from: y, count: batch.tokens * watch.width)
       }
       guard watch.endsSublayer, original !== compressed else { return false }
-      guard addsOutputs else {
+      guard observesOutputs, !batch.isHeldOut else {
         first.finish(step: watch.place, x: x, tokens: batch.tokens, hidden: hidden)
         try original.put(batch.start, batch.tokens)
         return false
@@ -46,8 +46,7 @@ extension CalibrationSweep {
       first.finish(step: watch.place, x: x, tokens: batch.tokens, hidden: updates.base)
       Kernels.add(updates.base, to: hidden, count: count)
       try original.put(batch.start, batch.tokens)
-      guard let outputs = watch.outputs, outputs == width, !batch.isHeldOut else { return false }
-      observation.add(outputs: updates.base, count: outputs, compressed: y, tokens: batch.tokens)
+      observation.add(outputs: updates.base, count: width, compressed: y, tokens: batch.tokens)
       return true
     }
     return observation

@@ -170,10 +170,9 @@ package final class CalibrationSweep {
       fraction = (Double(index) + Double(place) / Double(steps.count)) / Double(model.blockCount + 1)
       try begin("observe")
       func current() throws -> any RunnableBlock { try block(index, before.map { replaced[$0.name] ?? $0 }) }
-      let rows = step.layers.compactMap { tensors[$0]?.rowCount }.reduce(0, +)
       let watch = Watch(
         place: place, width: step.inputWidth,
-        outputs: options.observesOutputs && rows < step.inputWidth ? rows : nil,
+        observesOutputs: options.observesOutputs && addsBareOutputs(step, before),
         kept: try kept(step.inputWidth, place: place))
       let observation = try observe(
         watch, first: first, second: try current(), original: original, compressed: compressed)
@@ -187,6 +186,14 @@ package final class CalibrationSweep {
       try begin("run rounded")
       try finish(watch, of: try current(), compressed)
     }
+  }
+
+  /// Whether what a step's end adds to the hidden states is W x and nothing else, and has fewer numbers than x.
+  private func addsBareOutputs(_ step: BlockStep, _ tensors: [StoredTensor]) -> Bool {
+    guard model.addsOutputs, step.layers.count == 1, model.hiddenWidth < step.inputWidth else { return false }
+    // A bias is not what targets are fitted to.
+    let bias = step.layers[0].replacing(".weight", with: ".bias")
+    return !tensors.contains { $0.name == bias }
   }
 
   /// Tells that a part of the walk begins: reports add up what each took.

@@ -8,7 +8,7 @@ import Testing
 /// The walk through a model.
 @Suite("Calibration sweep")
 struct SweepTests {
-  private static let models = ["llama-mqa", "qwen2", "qwen3", "bert-mean"]
+  private static let models = ["llama-mqa", "llama-bias", "qwen2", "qwen3", "bert-mean"]
 
   private func checkpoint(_ name: String) throws -> Checkpoint {
     let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -17,6 +17,12 @@ struct SweepTests {
   }
 
   private func observations(_ name: String, memory: Int? = nil) throws -> [LayerObservation] {
+    try steps(name, memory: memory).map(\.observation)
+  }
+
+  private func steps(
+    _ name: String, memory: Int? = nil, options: CalibrationSweep.Options = .init()
+  ) throws -> [CalibrationSweep.Step] {
     let checkpoint = try checkpoint(name)
     var generator = SeededGenerator(seed: 3)
     let sequences = (0..<6).map { index in
@@ -27,9 +33,9 @@ struct SweepTests {
     var context = PassContext(calibration: calibration)
     context.memoryLimit = memory
     let sweep = try #require(CalibrationSweep(checkpoint, calibration: calibration, context: context))
-    var found: [LayerObservation] = []
-    try sweep.run { step in
-      if step.observation.tokens > 0 { found.append(step.observation) }
+    var found: [CalibrationSweep.Step] = []
+    try sweep.run(options) { step in
+      if step.observation.tokens > 0 { found.append(step) }
       return [:]
     }
     return found
@@ -44,6 +50,30 @@ struct SweepTests {
       let worst = zip(observation.gram, observation.cross).map { abs($0 - $1) }.max() ?? .infinity
       #expect(worst < 1e-4 * scale, "\(name): \(worst) of \(scale)")
       #expect(observation.heldOut.original == observation.heldOut.compressed)
+    }
+  }
+
+  @Test("observed outputs are the original's weights times its inputs, without a bias", arguments: models)
+  func outputs(_ name: String) throws {
+    var options = CalibrationSweep.Options()
+    options.observesOutputs = true
+    let crossing = try steps(name, options: options).filter { $0.observation.crossesOutputs }
+    #expect(crossing.isEmpty == ["llama-bias", "bert-mean"].contains(name))
+    for step in crossing {
+      let (width, gram, cross) = (step.observation.width, step.observation.gram, step.observation.cross)
+      let weights = try #require(step.layers.first).weights
+      var (worst, largest) = (0.0, 0.0)
+      for row in 0..<weights.rows {
+        for column in 0..<width {
+          let product = (0..<width).reduce(0.0) {
+            $0 + Double(weights[row, $1]) * Double(gram[$1 * width + column])
+          }
+          worst = max(worst, abs(product - Double(cross[row * width + column])))
+          largest = max(largest, abs(product))
+        }
+      }
+      // Inputs and outputs may be rounded to eight bits of precision, each by itself.
+      #expect(worst < 0.01 * largest, "\(name): \(worst) of \(largest)")
     }
   }
 
