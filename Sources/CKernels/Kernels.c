@@ -17,6 +17,16 @@ static int has_avx2(void) {
 #endif
 }
 
+static int has_avxvnni(void) {
+#if defined(CK_SIMDE)
+  return 1;
+#elif defined(__x86_64__)
+  return has_avx2() && __builtin_cpu_supports("avxvnni");
+#else
+  return 0;
+#endif
+}
+
 static int has_avx512(void) {
 #if defined(CK_SIMDE)
   return 1;
@@ -45,6 +55,7 @@ static const ck_kernels *find(const char *name) {
   if (!strcmp(name, "scalar")) return &ck_kernels_scalar;
 #if defined(__x86_64__) || defined(CK_SIMDE)
   if (!strcmp(name, "avx2") && has_avx2()) return &ck_kernels_avx2;
+  if (!strcmp(name, "avxvnni") && has_avxvnni()) return &ck_kernels_avxvnni;
   if (!strncmp(name, "avx512", 6) && has_avx512()) return &ck_kernels_avx512;
 #endif
 #if defined(__aarch64__) || defined(CK_SIMDE)
@@ -58,6 +69,7 @@ static const ck_kernels *best(void) {
   const ck_kernels *found = wish ? find(wish) : NULL;
   if (found) return found;
   if (has_avx512() && (found = find("avx512"))) return found;
+  if (has_avxvnni() && (found = find("avxvnni"))) return found;
   if (has_avx2() && (found = find("avx2"))) return found;
   if (has_neon_dot() && (found = find("neon"))) return found;
   return &ck_kernels_scalar;

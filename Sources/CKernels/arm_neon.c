@@ -12,11 +12,12 @@
 #define CK(name) name##_neon
 #define CK_NAME "neon"
 #define CK_LANES 8
-#define CK_TOKENS 4
+#define CK_TOKENS 8
 #define CK_PRODUCT_ROWS 6
 #define CK_PRODUCT_VECTORS 4
 #define CK_PRODUCT_LANES 4
 #define CK_WIDE_OFFSET 0
+#define CK_TURNS_8 1
 #include "bodies/types.h"
 
 #if defined(CK_SIMDE)
@@ -88,6 +89,18 @@ CK_INLINE CK(i8v) CK(dot_unsigned)(const uint8_t *u, const int8_t *a) {
 
 typedef int32_t CK(ilane) __attribute__((vector_size(4 * CK_LANES)));
 
+// Adds the products of the codes at step `k + LANE` with lane LANE of each token's 16 activations.
+#define CK_STEP(LANE) \
+  { \
+    const int8_t *codes = (const int8_t *)tile + (k + LANE) * 32; \
+    int8x16_t c = vld1q_s8(codes), d = vld1q_s8(codes + 16); \
+    _Pragma("clang loop unroll(full)") for (int t = 0; t < n; t++) { \
+      low[t] = vdotq_laneq_s32(low[t], c, sixteen[t], LANE); \
+      high[t] = vdotq_laneq_s32(high[t], d, sixteen[t], LANE); \
+    } \
+  }
+
+// Eight tokens' sums and activations, and the codes of a step, fill 26 of 32 registers.
 CK_INLINE void CK(group_sums)(const int kind, const int steps, const int n, const uint8_t *tile,
                               const int8_t *a, size_t stride, CK(ilane) *sums) {
   (void)kind;
@@ -95,17 +108,11 @@ CK_INLINE void CK(group_sums)(const int kind, const int steps, const int n, cons
 #pragma clang loop unroll(full)
   for (int t = 0; t < n; t++) low[t] = high[t] = vdupq_n_s32(0);
 #pragma clang loop unroll(full)
-  for (int k = 0; k < steps; k++) {
-    int8x16_t c = vld1q_s8((const int8_t *)tile + k * 32);
-    int8x16_t d = vld1q_s8((const int8_t *)tile + k * 32 + 16);
+  for (int k = 0; k < steps; k += 4) {
+    int8x16_t sixteen[CK_TOKENS];
 #pragma clang loop unroll(full)
-    for (int t = 0; t < n; t++) {
-      int32_t bits;
-      __builtin_memcpy(&bits, a + (size_t)t * stride + 4 * k, 4);
-      int8x16_t four = vreinterpretq_s8_s32(vdupq_n_s32(bits));
-      low[t] = vdotq_s32(low[t], c, four);
-      high[t] = vdotq_s32(high[t], d, four);
-    }
+    for (int t = 0; t < n; t++) sixteen[t] = vld1q_s8(a + (size_t)t * stride + 4 * k);
+    CK_STEP(0) CK_STEP(1) CK_STEP(2) CK_STEP(3)
   }
 #pragma clang loop unroll(full)
   for (int t = 0; t < n; t++) {
@@ -113,6 +120,7 @@ CK_INLINE void CK(group_sums)(const int kind, const int steps, const int n, cons
     __builtin_memcpy((char *)&sums[t] + 16, &high[t], 16);
   }
 }
+#undef CK_STEP
 
 #include "bodies/all.h"
 #if !defined(CK_SIMDE)

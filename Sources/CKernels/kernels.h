@@ -47,7 +47,7 @@ typedef struct {
 
 extern const ck_kernels ck_kernels_scalar;
 #if defined(__x86_64__) || defined(CK_SIMDE)
-extern const ck_kernels ck_kernels_avx2, ck_kernels_avx512;
+extern const ck_kernels ck_kernels_avx2, ck_kernels_avxvnni, ck_kernels_avx512;
 #endif
 #if defined(__aarch64__) || defined(CK_SIMDE)
 extern const ck_kernels ck_kernels_neon;

@@ -6,10 +6,10 @@ internal import CKernels
 /// lengths given, which are in elements. The instruction set is chosen at run time: sums may differ between
 /// instruction sets by rounding, never between numbers of threads.
 public enum Kernels {
-  /// The instruction set in use: "scalar", "avx2", "avx512-vnni" or "neon".
+  /// The instruction set in use: "scalar", "avx2", "avx-vnni", "avx512-vnni" or "neon".
   public static var instructionSet: String { String(cString: ck_instruction_set()) }
 
-  /// Switches the calling thread to "scalar", "avx2", "avx512" or "neon", or back to the default by nil.
+  /// Switches the calling thread to "scalar", "avx2", "avxvnni", "avx512" or "neon", or back to the default by nil.
   ///
   /// For tests. False, and nothing changes, where the processor lacks it.
   package static func selectInstructionSet(_ name: String?) -> Bool {

@@ -242,11 +242,11 @@ static void compare_rounding(void) {
 
 int main(void) {
 #if defined(CK_SIMDE)
-  const ck_kernels *sets[] = {&ck_kernels_avx2, &ck_kernels_avx512, &ck_kernels_neon};
+  const ck_kernels *sets[] = {&ck_kernels_avx2, &ck_kernels_avxvnni, &ck_kernels_avx512, &ck_kernels_neon};
 #elif defined(__aarch64__)
   const ck_kernels *sets[] = {&ck_kernels_neon};
 #else
-  const ck_kernels *sets[] = {&ck_kernels_avx2, &ck_kernels_avx512};
+  const ck_kernels *sets[] = {&ck_kernels_avx2, &ck_kernels_avxvnni, &ck_kernels_avx512};
 #endif
   for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
     int before = comparisons;

@@ -1,7 +1,7 @@
 import TensorCore
 
 /// The instruction sets that this machine can run; "scalar" comes first.
-let instructionSets: [String] = ["scalar", "avx2", "avx512", "neon"].filter { name in
+let instructionSets: [String] = ["scalar", "avx2", "avxvnni", "avx512", "neon"].filter { name in
   defer { _ = Kernels.selectInstructionSet(nil) }
   return Kernels.selectInstructionSet(name)
 }

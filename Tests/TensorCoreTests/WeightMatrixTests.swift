@@ -87,7 +87,7 @@ import TensorCore
   @Test(arguments: blockFormats, instructionSets)
   func extremeCodesDoNotSaturate(format: TensorFormat, instructionSet: String) {
     for filler in [UInt8(0x00), 0x7f, 0x80, 0xff] {
-      var bytes = [UInt8](repeating: filler, count: format.bytesPerBlock * 8 * (256 / format.blockSize))
+      var bytes = [UInt8](repeating: filler, count: format.bytesPerBlock * 24 * (256 / format.blockSize))
       // Scales must stay finite: a half of 0x2c00 is 1/16.
       let halves: [Int] =
         switch format {
@@ -99,7 +99,7 @@ import TensorCore
       for block in stride(from: 0, to: bytes.count, by: format.bytesPerBlock) {
         for offset in halves { (bytes[block + offset], bytes[block + offset + 1]) = (0x00, 0x2c) }
       }
-      let matrix = WeightMatrix(rows: 8, columns: 256, format: format, bytes: ByteRegion(bytes))
+      let matrix = WeightMatrix(rows: 24, columns: 256, format: format, bytes: ByteRegion(bytes))
       var row = [Float](repeating: 0, count: 256)
       matrix.decodeRow(0, into: &row)
       for sign in [Float(1), -1] {
@@ -107,7 +107,7 @@ import TensorCore
         let size = row.reduce(1e-30) { $0 + Double(abs($1)) }
         for tokens in [1, 8] {
           let x = [Float](repeating: sign, count: 256 * tokens)
-          var y = [Float](repeating: 0, count: 8 * tokens)
+          var y = [Float](repeating: 0, count: 24 * tokens)
           withInstructionSet(instructionSet) { matrix.multiply(x, tokens: tokens, into: &y) }
           for value in y { #expect(abs(Double(value) - expected) < 1e-5 * size) }
         }
@@ -128,6 +128,22 @@ import TensorCore
       Parallel.threadCount = threads
       var y = [Float](repeating: 0, count: tokens * rows)
       matrix.multiply(x, tokens: tokens, into: &y)
+      return y.map(\.bitPattern)
+    }
+    for result in results { #expect(result == results[0]) }
+  }
+
+  /// Integers are exact and floats are added in one order, so sets that fuse multiply and add agree in every bit.
+  @Test(arguments: blockFormats.filter { $0.rowHeaderBytes == 0 }, [1, 3, 5, 11])
+  func vectorInstructionSetsAgreeInEveryBit(format: TensorFormat, tokens: Int) {
+    let (rows, columns) = (45, 256)  // few enough for one thread
+    let bytes = ByteRegion(randomRows(format, rows: rows, columns: columns, seed: 11))
+    let matrix = WeightMatrix(rows: rows, columns: columns, format: format, bytes: bytes)
+    var generator = SeededGenerator(seed: 12)
+    let x = generator.floats(tokens * columns)
+    let results = instructionSets.filter { $0 != "scalar" }.map { name in
+      var y = [Float](repeating: 0, count: tokens * rows)
+      withInstructionSet(name) { matrix.multiply(x, tokens: tokens, into: &y) }
       return y.map(\.bitPattern)
     }
     for result in results { #expect(result == results[0]) }

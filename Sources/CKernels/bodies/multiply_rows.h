@@ -130,9 +130,22 @@ CK_INLINE float CK(end_row)(const int format, const uint8_t *row, size_t columns
   return (((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))) + offset;
 }
 
+// How far ahead of a row's bytes the next ones are asked for: rows follow each other in memory, and the processor's own
+// prefetching ends with each page.
+#define CK_PREFETCH 8192
+
+CK_INLINE void CK(prefetch)(const uint8_t *row, size_t bytes) {
+#pragma clang loop unroll(full)
+  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + CK_PREFETCH + at);
+}
+
 #ifdef CK_ROWS_512
 #include "rows_512.h"
 #else
+#ifdef CK_TILES_256
+#include "rows_256.h"
+#endif
+
 // One row times one token.
 CK_INLINE float CK(row_dot)(const int format, const uint8_t *row, size_t columns, CK(record) a) {
   const size_t block = CK(block)(format), bytes = CK(block_bytes)(format);
@@ -142,6 +155,14 @@ CK_INLINE float CK(row_dot)(const int format, const uint8_t *row, size_t columns
   CK(f8v) sum[4] = {{0}, {0}, {0}, {0}};
   size_t at = 0;
   for (; at + 256 <= columns; at += 256) {
+    CK(prefetch)(row, 256 / block * bytes);
+#ifdef CK_TILES_256
+    if (CK(reads_codes)(format)) {
+      CK(add_codes)(format, row, a, at / 32, (__m256 *)sum);
+      row += 256 / block * bytes;
+      continue;
+    }
+#endif
     if (block == 256) CK(unpack)(format, row, u, s, m);
     else CK(unpack_8)(format, row, u, s, m);
     row += 256 / block * bytes;

@@ -25,6 +25,8 @@ CK_INLINE int CK(has_offsets)(const int format) {
 // Tiles that are multiplied together, and tokens that pass them before the next tiles come.
 #ifdef CK_ROWS_512
 enum { CK(tiles_at_once) = 2, CK(batch) = 48 };
+#elif defined(CK_TILES_256)
+enum { CK(tiles_at_once) = 2, CK(batch) = 48 };
 #else
 enum { CK(tiles_at_once) = 1, CK(batch) = 32 };
 #endif
@@ -68,6 +70,8 @@ CK_INLINE void CK(pack_blocks)(const int format, const uint8_t *rows, size_t row
 
 #ifdef CK_ROWS_512
 #include "pack_512.h"
+#elif defined(CK_TURNS_8)
+#include "pack_8.h"
 #else
 CK_INLINE void CK(pack_tile)(const int format, const uint8_t *rows, size_t row_bytes, size_t row_count,
                              size_t columns, uint8_t *tile) {
@@ -86,6 +90,9 @@ static void CK(pack)(int format, const uint8_t *rows, size_t row_bytes, size_t r
 
 #ifdef CK_ROWS_512
 #include "tiles_512.h"
+#else
+#ifdef CK_TILES_256
+#include "tiles_256.h"
 #else
 // CK_LANES rows times `n` (a constant) tokens.
 CK_INLINE void CK(tile_times)(const int format, const int n, const uint8_t *tile, size_t columns,
@@ -119,12 +126,14 @@ CK_INLINE void CK(tile_times)(const int format, const int n, const uint8_t *tile
 
 // One packed tile times `count` tokens from `token` on. Formats of one kind, group and center share a function.
 #define CK_TILE_RANGE(NAME, FORMAT) \
-  static void CK(NAME)(const uint8_t *tile, size_t columns, const void *records, size_t token, size_t count, \
-                       float *y, size_t y_stride, size_t rows) { \
+  static void CK(NAME)(const uint8_t *tile, size_t tiles, size_t columns, const void *records, size_t token, \
+                       size_t count, float *y, size_t y_stride, size_t rows) { \
+    (void)tiles;  /* one */ \
     size_t t = token, end = token + count; \
     for (; t + CK_TOKENS <= end; t += CK_TOKENS) \
       CK(tile_times)(FORMAT, CK_TOKENS, tile, columns, records, t, y, y_stride, rows); \
-    for (; t + 2 <= end; t += 2) CK(tile_times)(FORMAT, 2, tile, columns, records, t, y, y_stride, rows); \
+    for (; t + CK_TOKENS / 2 <= end; t += CK_TOKENS / 2) \
+      CK(tile_times)(FORMAT, CK_TOKENS / 2, tile, columns, records, t, y, y_stride, rows); \
     for (; t < end; t++) CK(tile_times)(FORMAT, 1, tile, columns, records, t, y, y_stride, rows); \
   }
 CK_TILE_RANGE(range_q4_0, CK_Q4_0)
@@ -136,19 +145,19 @@ CK_TILE_RANGE(range_q4_k, CK_Q4_K)
 CK_TILE_RANGE(range_q5_k, CK_Q5_K)
 CK_TILE_RANGE(range_q6_k, CK_Q6_K)
 #undef CK_TILE_RANGE
+#endif
 
 static void CK(range)(int format, const uint8_t *tile, size_t tiles, size_t columns, const void *records,
                       size_t token, size_t count, float *y, size_t y_stride, size_t rows) {
-  (void)tiles;  // one
   switch (format) {
-  case CK_Q4_0: CK(range_q4_0)(tile, columns, records, token, count, y, y_stride, rows); break;
-  case CK_Q5_0: CK(range_q5_0)(tile, columns, records, token, count, y, y_stride, rows); break;
-  case CK_Q2_K: CK(range_q2_k)(tile, columns, records, token, count, y, y_stride, rows); break;
-  case CK_Q3_K: CK(range_q3_k)(tile, columns, records, token, count, y, y_stride, rows); break;
-  case CK_Q4_K: case CK_Q4_1: CK(range_q4_k)(tile, columns, records, token, count, y, y_stride, rows); break;
-  case CK_Q5_K: case CK_Q5_1: CK(range_q5_k)(tile, columns, records, token, count, y, y_stride, rows); break;
-  case CK_Q6_K: CK(range_q6_k)(tile, columns, records, token, count, y, y_stride, rows); break;
-  default: CK(range_q8_0)(tile, columns, records, token, count, y, y_stride, rows);
+  case CK_Q4_0: CK(range_q4_0)(tile, tiles, columns, records, token, count, y, y_stride, rows); break;
+  case CK_Q5_0: CK(range_q5_0)(tile, tiles, columns, records, token, count, y, y_stride, rows); break;
+  case CK_Q2_K: CK(range_q2_k)(tile, tiles, columns, records, token, count, y, y_stride, rows); break;
+  case CK_Q3_K: CK(range_q3_k)(tile, tiles, columns, records, token, count, y, y_stride, rows); break;
+  case CK_Q4_K: case CK_Q4_1: CK(range_q4_k)(tile, tiles, columns, records, token, count, y, y_stride, rows); break;
+  case CK_Q5_K: case CK_Q5_1: CK(range_q5_k)(tile, tiles, columns, records, token, count, y, y_stride, rows); break;
+  case CK_Q6_K: CK(range_q6_k)(tile, tiles, columns, records, token, count, y, y_stride, rows); break;
+  default: CK(range_q8_0)(tile, tiles, columns, records, token, count, y, y_stride, rows);
   }
 }
 #endif

@@ -187,15 +187,6 @@ CK_INLINE void CK(add_wide)(const int kind, const int group, const CK(codes_256)
   acc[0] = _mm512_fmadd_ps(c->m, sums, acc[0]);
 }
 
-// How far ahead of a row's bytes the next ones are asked for: rows follow each other in memory, and the processor's own
-// prefetching ends with each page.
-#define CK_PREFETCH 8192
-
-CK_INLINE void CK(prefetch)(const uint8_t *row, size_t bytes) {
-#pragma clang loop unroll(full)
-  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + CK_PREFETCH + at);
-}
-
 // One row times one token.
 CK_INLINE float CK(row_dot)(const int format, const uint8_t *row, size_t columns, CK(record) a) {
   const size_t block = CK(block)(format), bytes = CK(block_bytes)(format);

@@ -33,7 +33,11 @@ CK_INLINE void CK(lookup)(uint8_t *u) {
 
 // Lane l: the sum of 4 products from 4l on, of 32. Codes are at most 63 here, or at most 128 in size.
 CK_INLINE CK(i8v) CK(dot_bytes)(__m256i u, __m256i a) {
+#ifdef CK_DPBUSD
+  return (CK(i8v))CK_DPBUSD(_mm256_setzero_si256(), u, a);
+#else
   return (CK(i8v))_mm256_madd_epi16(_mm256_maddubs_epi16(u, a), _mm256_set1_epi16(1));
+#endif
 }
 
 CK_INLINE CK(i8v) CK(dot_unsigned)(const uint8_t *u, const int8_t *a) {

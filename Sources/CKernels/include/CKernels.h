@@ -12,7 +12,7 @@
 #include "ck_round.h"
 #include "ck_vector.h"
 
-// The name of the instruction set in use: "scalar", "avx2", "avx512-vnni", "neon".
+// The name of the instruction set in use: "scalar", "avx2", "avx-vnni", "avx512-vnni", "neon".
 //
 // It is the best that the processor has; COMPRESS_ISA=scalar|avx2|avx512|neon in the environment asks for
 // another, and is ignored where the processor lacks it.
