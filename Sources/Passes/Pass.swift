@@ -111,7 +111,7 @@ public struct TensorOutcome: Sendable, Equatable {
 /// The passes, one line each.
 public enum PassList {
   /// Every pass that a recipe can name.
-  public static let all: [any Pass.Type] = [QuantizePass.self, ShipPass.self]
+  public static let all: [any Pass.Type] = [QuantizePass.self, ShipPass.self, PrunePass.self]
 
   /// The pass that one entry of `stages` names: a mapping with one key.
   static func pass(from entry: RecipeMapping) throws(RecipeError) -> any Pass {
@@ -144,6 +144,8 @@ public struct PassPlan: Sendable {
     public var to: TensorFormat
     /// Why the tensor is not treated like its neighbours, or nil.
     public var note: String?
+    /// Whether weights are set to zero, for good.
+    public var isPruned = false
   }
 
   /// The tensors in the checkpoint's order.

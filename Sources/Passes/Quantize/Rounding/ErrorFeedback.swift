@@ -22,8 +22,10 @@ package struct ErrorFeedback: Sendable {
   /// - Parameters:
   ///   - target: the weights to come close to, rows × columns.
   ///   - sweeps: the passes of coordinate descent afterwards, each of which can only lower the error.
-  package func round(_ target: Matrix, sweeps: Int) -> [UInt8] {
+  ///   - zeros: the weights that become zero, or the code nearest to it, whatever is fed back to them; row by row. Nil for none.
+  package func round(_ target: Matrix, sweeps: Int, zeros: [Bool]? = nil) -> [UInt8] {
     let (rows, columns) = (target.rows, target.columns)
+    precondition(zeros.map { $0.count == rows * columns } ?? true, "a mark for each weight")
     return [UInt8](unsafeUninitializedCapacity: rows * columns) { codes, count in
       guard let base = codes.baseAddress else { return }
       nonisolated(unsafe) let output = base
@@ -39,7 +41,7 @@ package struct ErrorFeedback: Sendable {
                 else { return }
                 var work = Piece(
                   first: first, rows: min(Self.pieceRows, rows - first), columns: columns, view: view,
-                  order: factor.order)
+                  order: factor.order, zeros: zeros)
                 work.load(w + first * columns)
                 work.roundAll(m)
                 for _ in 0..<sweeps { if work.descend(h) == 0 { break } }
@@ -58,6 +60,8 @@ package struct ErrorFeedback: Sendable {
     let first, rows, columns: Int
     let view: RowGrids.View
     let order: [Int]
+    /// Marks of the whole matrix.
+    let zeros: [Bool]?
     /// The weights, the errors w − q, and the codes: rows × columns.
     private let weights, errors, scratch: UnsafeMutablePointer<Float>
     private let codes: UnsafeMutablePointer<UInt8>
@@ -78,13 +82,18 @@ package struct ErrorFeedback: Sendable {
       }
     }
 
-    init(first: Int, rows: Int, columns: Int, view: RowGrids.View, order: [Int]) {
+    init(first: Int, rows: Int, columns: Int, view: RowGrids.View, order: [Int], zeros: [Bool]?) {
       (self.first, self.rows, self.columns, self.view, self.order) = (first, rows, columns, view, order)
+      self.zeros = zeros
       owner = Memory(rows * columns, scratch: rows * ErrorFeedback.blockColumns)
       weights = owner.floats
       errors = weights + rows * columns
       scratch = errors + rows * columns
       codes = owner.bytes
+    }
+
+    @inline(__always) private func isZero(_ row: Int, _ place: Int) -> Bool {
+      zeros.map { $0[(first + row) * columns + order[place]] } ?? false
     }
 
     func load(_ source: UnsafePointer<Float>) {
@@ -117,7 +126,7 @@ package struct ErrorFeedback: Sendable {
           for place in stride(from: end - 1, through: start, by: -1) {
             let (index, grid) = (row * columns + place, view.place(row: first + row, column: order[place]))
             let weight = weights[index]
-            let code = view.code(of: weight + shift[place - start], at: grid)
+            let code = view.code(of: isZero(row, place) ? 0 : weight + shift[place - start], at: grid)
             let error = weight - view.value(of: code, at: grid)
             codes[index] = code
             errors[index] = error
@@ -140,7 +149,7 @@ package struct ErrorFeedback: Sendable {
           into: scratch, block)
         for row in 0..<rows {
           let slope = scratch + row * block
-          for place in stride(from: end - 1, through: start, by: -1) {
+          for place in stride(from: end - 1, through: start, by: -1) where !isZero(row, place) {
             let (index, grid) = (row * columns + place, view.place(row: first + row, column: order[place]))
             let curvature = gram[place * columns + place]
             let now = weights[index] - errors[index]

@@ -16,6 +16,8 @@ struct LayerRounding {
   let observation: LayerObservation
   /// The factored covariance, shared by layers with one input.
   let factor: FeedbackFactor
+  /// The weights that are zero and stay so; nil in a dense matrix.
+  private let zeros: [Bool]?
   /// The outputs on held-out tokens, tokens × rows, of the original layer on the original inputs.
   private let outputs: [Float]
   private let energy: Double
@@ -24,6 +26,7 @@ struct LayerRounding {
     self.weights = weights
     self.observation = observation
     self.factor = factor
+    zeros = weights.prunedWeights
     outputs = LayerRounding.outputs(weights, inputs: observation.heldOut.original)
     energy = outputs.reduce(0) { $0 + Double($1) * Double($1) }
   }
@@ -46,9 +49,11 @@ struct LayerRounding {
     _ target: Matrix, codec: any GridCodec, importance: [Float]?, sweeps: Int
   ) throws -> ByteRegion {
     let (rows, columns) = (target.rows, target.columns)
+    var target = target
+    if let zeros { for place in zeros.indices where zeros[place] { target.elements[place] = 0 } }
     let plain = try TensorCoding.encode(target, format: codec.format, importance: importance)
     let grids = RowGrids(of: plain, codec: codec, rows: rows, columns: columns)
-    let codes = ErrorFeedback(factor: factor, grids: grids).round(target, sweeps: sweeps)
+    let codes = ErrorFeedback(factor: factor, grids: grids).round(target, sweeps: sweeps, zeros: zeros)
     return ByteRegion(count: plain.count) { bytes in
       bytes.copyMemory(from: plain.buffer)
       let rowBytes = plain.count / max(1, rows)
