@@ -27,8 +27,10 @@ struct StageRunner {
     /// The model as it was read back.
     var shipped: Checkpoint
     var reference: BaselineReference
+    /// The model as the pass made it.
+    var transformed: Checkpoint
     /// The tensors whose zeros are to stay, which not every container says.
-    var sparse: Set<String>
+    var sparse: Set<String> { Set(transformed.tensors.filter(\.isSparse).map(\.name)) }
   }
 
   /// All stages' reports, written into their folders.
@@ -46,6 +48,8 @@ struct StageRunner {
       }
       // The next pass works on what this one shipped, under the original's name and origin.
       current.tensors = stage.shipped.tensors
+      current.configuration = stage.transformed.configuration
+      current.architecture = stage.transformed.architecture
       for place in current.tensors.indices where stage.sparse.contains(current.tensors[place].name) {
         current.tensors[place].isSparse = true
       }
@@ -104,7 +108,8 @@ struct StageRunner {
         merkleRoot: summary.merkleRoot),
       size: size(summary, shipped: shipped, baseline: baseline),
       tensors: try tensors(
-        shipped, plan: passPlan, outcomes: result.outcomes, baseline: baseline?.checkpoint),
+        shipped, plan: passPlan, outcomes: result.outcomes,
+        baseline: transformed.configuration == plan.checkpoint.configuration ? baseline?.checkpoint : nil),
       evaluation: evaluation, budget: index == 0 ? nil : job.recipe.budget.verdict(for: evaluation),
       calibration: passContext.calibration?.summary, latency: latency,
       notes: passPlan.notes + result.notes + summary.notes,
@@ -113,8 +118,7 @@ struct StageRunner {
     try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
     for note in report.notes + report.warnings { observer(.note(note)) }
     return Stage(
-      report: report, shipped: shipped, reference: reference,
-      sparse: Set(transformed.tensors.filter(\.isSparse).map(\.name)))
+      report: report, shipped: shipped, reference: reference, transformed: transformed)
   }
 
   // MARK: Steps

@@ -19,10 +19,30 @@ struct PruneArguments: ParsableArguments {
       valueName: "names"))
   var pruneAlso: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Make the model smaller, and repair what is left: heads=0.25,ffn=0.3,layers=2,width=0.125.",
+      valueName: "shares"))
+  var pruneStructure: StructureShares?
+
+  @Option(
+    help: ArgumentHelp(
+      "Cut heads and feed-forward neurons until this share of the weights is left: 0.7.", valueName: "share"))
+  var targetParams: Double?
+
   /// Whether any flag asks for a stage.
-  var isGiven: Bool { prune != nil }
+  var isGiven: Bool { prune != nil || pruneStructure != nil || targetParams != nil }
 
   func validate() throws {
+    if pruneStructure != nil && targetParams != nil {
+      throw ValidationError("Choose --prune-structure or --target-params.")
+    }
+    if pruneStructure?.isEmpty ?? false {
+      throw ValidationError("--prune-structure must cut something: heads, ffn, layers or width.")
+    }
+    if let targetParams, !(targetParams > 0 && targetParams < 1) {
+      throw ValidationError("--target-params must be a share between 0 and 1.")
+    }
     if prune == nil && (pruneMethod != nil || pruneAlso != nil) {
       throw ValidationError("--prune-method and --prune-also belong to --prune.")
     }
@@ -30,13 +50,20 @@ struct PruneArguments: ParsableArguments {
 
   /// The passes of the flags.
   var passes: [any Pass] {
-    guard let prune else { return [] }
+    var result: [any Pass] = []
+    if let pruneStructure { result.append(StructurePass(pruneStructure)) }
+    if let targetParams { result.append(StructurePass(targetParameters: targetParams)) }
+    guard let prune else { return result }
     let also = pruneAlso.map { $0.split(separator: ",").map { String($0.drop { $0 == " " }) } } ?? []
-    return [PrunePass(prune, method: pruneMethod, also: also)]
+    return result + [PrunePass(prune, method: pruneMethod, also: also)]
   }
 }
 
 extension SparsityPattern: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}
+
+extension StructureShares: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
 }
 

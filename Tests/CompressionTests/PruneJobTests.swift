@@ -1,4 +1,5 @@
 import Compression
+import Evaluation
 import Foundation
 import ModelFiles
 import Models
@@ -17,7 +18,7 @@ struct PruneJobTests {
 
   /// The stages' artifacts as they were read back, and their reports.
   private func run(
-    _ stages: [any Pass], container: OutputContainer = .gguf
+    _ stages: [any Pass], container: OutputContainer = .gguf, tokens: Int = 1024
   ) throws -> (models: [Checkpoint], reports: [StageReport]) {
     let folder = FileManager.default.temporaryDirectory.path + "/compress-prune-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -25,7 +26,7 @@ struct PruneJobTests {
     recipe.container = container
     recipe.evaluation.tokens = 1024
     recipe.evaluation.latency = false
-    recipe.calibration.tokens = 1024
+    recipe.calibration.tokens = tokens
     let outcome = try Job(model: Self.model, recipe: recipe, output: folder).run()
     var models: [Checkpoint] = []
     for report in outcome.report.stages {
@@ -110,6 +111,58 @@ struct PruneJobTests {
     ]).reports
     #expect(
       reports[2].notes.contains { $0.contains("q4_k cannot hold zeros: pruned weights come back small") })
+  }
+
+  @Test("what looks at inputs does less harm than magnitude, and has the sparsity that was asked for")
+  func methods() throws {
+    func harm(_ pass: PrunePass) throws -> Double {
+      let outcome = try run([pass], tokens: 8192)
+      let (model, report) = (outcome.models[1], outcome.reports[1])
+      let linear = model.tensors.filter { model.role(of: $0).isLinear }
+      let zeros = try linear.reduce(0) { $0 + (try self.zeros($1).count) }
+      let weights = linear.reduce(0) { $0 + $1.elementCount }
+      #expect(abs(Double(zeros) / Double(weights) - 0.5) < 1e-3)
+      if case .groups = pass.pattern {
+        for tensor in linear {
+          let values = try self.weights(tensor)
+          for group in stride(from: 0, to: values.count, by: 4) {
+            #expect(values[group..<group + 4].count { $0 != 0 } <= 2)
+          }
+        }
+      }
+      return try #require(report.divergence?.mean.value)
+    }
+    for pattern in [SparsityPattern.share(0.5), .groups(kept: 2, of: 4)] {
+      let magnitude = try harm(PrunePass(pattern, method: .magnitude))
+      var found: [PrunePass.Method: Double] = [:]
+      for method in [PrunePass.Method.wanda, .sparsegpt, .refit, .admm] {
+        found[method] = try harm(PrunePass(pattern, method: method))
+      }
+      let (best, paper) = (try #require(found[.admm]), try #require(found[.sparsegpt]))
+      #expect(best < magnitude && best < paper, "\(found), magnitude \(magnitude)")
+    }
+  }
+
+  @Test(
+    "pruning twice changes nothing the second time, whatever the method", arguments: PrunePass.Method.allCases
+  )
+  func twice(_ method: PrunePass.Method) throws {
+    for pattern in [SparsityPattern.share(0.5), .groups(kept: 2, of: 4)] {
+      let pass = PrunePass(pattern, method: method)
+      let models = try run([pass, pass]).models
+      for (a, b) in zip(models[1].tensors, models[2].tensors) { #expect(try a.hasSameContents(as: b)) }
+    }
+  }
+
+  @Test("the same weights on one, two and four threads", arguments: [PrunePass.Method.sparsegpt, .admm])
+  func threads(_ method: PrunePass.Method) throws {
+    let before = Parallel.threadCount
+    defer { Parallel.threadCount = before }
+    let all = try [1, 2, 4].map { count in
+      Parallel.threadCount = count
+      return try run([PrunePass(.share(0.5), method: method)]).reports[1].artifact.merkleRoot
+    }
+    #expect(all[0] == all[1] && all[0] == all[2])
   }
 
   @Test("embeddings are pruned when they are named, and only then")

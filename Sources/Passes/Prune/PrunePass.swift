@@ -14,6 +14,17 @@ public struct PrunePass: Pass {
   public enum Method: String, Sendable, CaseIterable {
     /// The smallest, whatever they are multiplied by.
     case magnitude
+    /// The smallest times the size of what they are multiplied by, in each row: Wanda (arXiv 2306.11695).
+    case wanda
+    /// The ones whose loss the columns behind them make up for best: SparseGPT (arXiv 2301.00774).
+    case sparsegpt
+    /// Wanda's choice, then the kept weights by least squares.
+    case refit
+    /// A choice by alternating directions (ALPS, arXiv 2406.07831), then the kept weights by least squares.
+    case admm
+
+    /// Whether kept weights are fitted to the original's outputs.
+    var refits: Bool { self == .refit || self == .admm }
   }
 
   /// How many weights become zero.
@@ -21,7 +32,9 @@ public struct PrunePass: Pass {
   /// How they are chosen; nil for the best that the model allows.
   public var method: Method?
   /// Where the weights of a share compete, for `magnitude`: in the whole matrix, or in each row.
-  package var scope = PruneMask.Scope.tensor
+  package var scope: PruneMask.Scope?
+  /// How a share is spread over matrices; nil for the best that the model allows.
+  package var wantedAllocation: SparsityAllocation.Rule?
   /// What is pruned besides linear layers: roles (`token-embedding`, `output` …) or names of tensors.
   public var also: [String]
 
@@ -60,10 +73,16 @@ public struct PrunePass: Pass {
       }
       scope = known
     }
+    if let name = try options.string("allocation") {
+      guard let known = SparsityAllocation.Rule(rawValue: name) else {
+        throw options.failure("unknown allocation '\(name)'; known are uniform, owl, loss")
+      }
+      wantedAllocation = known
+    }
     if let words = try options.string("also") {
       also = words.split(separator: ",").map { String($0.drop { $0 == " " }) }
     }
-    try options.finish(known: ["sparsity", "pattern", "method", "scope", "also"])
+    try options.finish(known: ["sparsity", "pattern", "method", "scope", "allocation", "also"])
   }
 
   public var options: JSONValue {
@@ -73,7 +92,8 @@ public struct PrunePass: Pass {
     case .groups: object["pattern"] = .string(pattern.word)
     }
     if let method { object["method"] = .string(method.rawValue) }
-    if scope != .tensor { object["scope"] = .string(scope.rawValue) }
+    if let scope { object["scope"] = .string(scope.rawValue) }
+    if let wantedAllocation { object["allocation"] = .string(wantedAllocation.rawValue) }
     if !also.isEmpty { object["also"] = .string(also.joined(separator: ",")) }
     return .object(object)
   }
@@ -111,14 +131,63 @@ public struct PrunePass: Pass {
     return PassPlan(entries: entries, notes: pattern.sparsity == 0 ? ["nothing is pruned: sparsity 0"] : [])
   }
 
+  public var needs: ObservationNeed {
+    switch method {
+    case .magnitude: .nothing
+    case .wanda where wantedAllocation != .loss: .columnNorms
+    default: pattern.sparsity == 0 ? .nothing : .gram
+    }
+  }
+
+  /// How a share is spread over matrices.
+  var allocation: SparsityAllocation.Rule {
+    wantedAllocation ?? (method == .magnitude || method == .wanda || method == .sparsegpt ? .uniform : .loss)
+  }
+
   public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult
   {
+    let method = method ?? PrunePass.best
+    if method != .magnitude, pattern.sparsity > 0 {
+      if try isPruned(plan, checkpoint) {
+        var result = PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
+        result.notes.append("the model is as sparse already; nothing was changed")
+        return result
+      }
+      if let calibrated = CalibratedPruning(
+        self, method: method, plan: plan, checkpoint: checkpoint, context: context)
+      {
+        return try calibrated.pruned()
+      }
+    }
     var result = PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
     for (place, entry) in plan.entries.enumerated() where entry.isPruned {
-      result.checkpoint.tensors[place] = pruned(result.checkpoint.tensors[place])
+      result.checkpoint.tensors[place] = prunedByMagnitude(result.checkpoint.tensors[place])
       result.outcomes[entry.name] = TensorOutcome(method: Method.magnitude.rawValue)
     }
+    if method != .magnitude, pattern.sparsity > 0 {
+      result.notes.append("pruned by magnitude: the model was not observed")
+    }
     return result
+  }
+
+  /// What is used where no method is asked for.
+  static let best = Method.admm
+
+  /// Whether the tensors of `plan` hold all the zeros already that the pattern asks for.
+  private func isPruned(_ plan: PassPlan, _ checkpoint: Checkpoint) throws -> Bool {
+    var (zeros, wanted) = (0, 0)
+    for (entry, tensor) in zip(plan.entries, checkpoint.tensors) where entry.isPruned {
+      let weights = try CalibrationSweep.matrix(tensor)
+      switch pattern {
+      case .share(let share):
+        wanted += SparsityPattern.dropped(share, of: weights.elements.count)
+        zeros += weights.elements.count { $0 == 0 }
+      case .groups:
+        let mask = PruneMask(lowest: weights, pattern, scope: .row)
+        guard mask.applied(to: weights) == weights else { return false }
+      }
+    }
+    return zeros >= wanted
   }
 
   /// Whether a tensor chooses the experts that a token goes to, by the names that families of models have for it. A matrix of an
@@ -131,8 +200,8 @@ public struct PrunePass: Pass {
   }
 
   /// A tensor without its smallest weights, made when its bytes are asked for; kept weights keep their bits.
-  private func pruned(_ tensor: StoredTensor) -> StoredTensor {
-    let (original, pattern, scope) = (tensor, pattern, scope)
+  func prunedByMagnitude(_ tensor: StoredTensor) -> StoredTensor {
+    let (original, pattern, scope) = (tensor, pattern, scope ?? .tensor)
     var result = tensor
     result.bytes = TensorBytes(count: tensor.bytes.count) {
       let stored = try original.bytes.load()
