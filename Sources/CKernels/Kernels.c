@@ -129,6 +129,9 @@ size_t ck_product_scratch_bytes(void) {
 
 void ck_add_product(const ck_product *product, void *scratch) { table()->add_product(product, scratch); }
 
+void ck_round_block(const ck_feedback *block) { table()->round_block(block); }
+size_t ck_descend_block(const ck_feedback *block) { return table()->descend_block(block); }
+
 float ck_dot(const float *x, const float *y, size_t count) { return table()->dot(x, y, count); }
 double ck_dot_wide(const float *x, const float *y, size_t count) { return table()->dot_wide(x, y, count); }
 void ck_add(const float *x, float *y, size_t count) { table()->add(x, y, count); }

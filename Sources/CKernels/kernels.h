@@ -41,6 +41,8 @@ typedef struct {
   void (*rotate_pairs)(float *, const float *, const float *, size_t);
   void (*encode_floats)(int, const float *, void *, size_t);
   void (*attention)(const ck_attention_tile *);
+  void (*round_block)(const ck_feedback *);
+  size_t (*descend_block)(const ck_feedback *);
 } ck_kernels;
 
 extern const ck_kernels ck_kernels_scalar;

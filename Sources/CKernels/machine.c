@@ -238,3 +238,10 @@ double ck_machine_peak(int kind, int x, size_t rounds) {
   ck_peak found = peak(kind);
   return found.run ? found.run(x, rounds) : 0;
 }
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+void ck_give_back_memory(void) { mallopt(M_MMAP_THRESHOLD, 1 << 20); }
+#else
+void ck_give_back_memory(void) {}
+#endif

@@ -1,5 +1,5 @@
 // Products of bfloat16 numbers, for AVX-512 processors that multiply them.
-#include "include/ck_matmul.h"
+#include "kernels.h"
 
 #if defined(__x86_64__) && !defined(CK_SIMDE)
 #include <immintrin.h>
@@ -77,13 +77,43 @@ static void multiply(const uint8_t *rows, size_t row_bytes, size_t row_count, si
 #undef PART
   }
 }
+
+#define CK_PRODUCT_ROWS 12
+#define CK_PRODUCT_VECTORS 2
+#define CK_PRODUCT_LANES 16
+#define CK_PRODUCT_ADD(sum, a, b) \
+  ((CK(pv))_mm512_dpbf16_ps((__m512)(sum), (__m512bh)(b), (__m512bh)_mm512_set1_ps(a)))
+#include "bodies/product.h"
+
+static void pair(const float *even, const float *odd, uint32_t *pairs, size_t count) {
+  for (size_t i = 0; i < count; i += 16) {
+    const __mmask16 mask = count - i >= 16 ? 0xffff : (__mmask16)((1u << (count - i)) - 1);
+    const __m256i low = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, even + i));
+    __m512i both = _mm512_cvtepu16_epi32(low);
+    if (odd) {
+      const __m256i high = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, odd + i));
+      both = _mm512_or_si512(both, _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
+    }
+    _mm512_mask_storeu_epi32(pairs + i, mask, both);
+  }
+}
 #pragma clang attribute pop
 
 void ck_multiply_bf16(const void *rows, size_t row_bytes, size_t row_count, size_t columns, const void *x,
                       size_t tokens, float *y, size_t y_stride, void *scratch) {
   multiply(rows, row_bytes, row_count, columns, x, tokens, y, y_stride, scratch);
 }
+
+void ck_pair_bf16(const float *even, const float *odd, uint32_t *pairs, size_t count) { pair(even, odd, pairs, count); }
+
+void ck_add_pair_product(const ck_product *product, void *scratch) { CK(add_product)(product, scratch); }
 #else
+void ck_pair_bf16(const float *even, const float *odd, uint32_t *pairs, size_t count) {
+  (void)even, (void)odd, (void)pairs, (void)count;
+}
+
+void ck_add_pair_product(const ck_product *product, void *scratch) { (void)product, (void)scratch; }
+
 void ck_multiply_bf16(const void *rows, size_t row_bytes, size_t row_count, size_t columns, const void *x,
                       size_t tokens, float *y, size_t y_stride, void *scratch) {
   (void)rows, (void)row_bytes, (void)row_count, (void)columns, (void)x, (void)tokens, (void)y, (void)y_stride;

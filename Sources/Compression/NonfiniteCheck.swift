@@ -33,6 +33,7 @@ extension Checkpoint {
       let bytes = try tensor.bytes.load()
       let place = try TensorCoding.firstNonFinite(
         bytes, format: tensor.format, rows: tensor.rowCount, columns: tensor.rowLength)
+      bytes.letGo()
       if let place { try found(tensor, place) }
     }
   }

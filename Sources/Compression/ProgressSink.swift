@@ -19,6 +19,14 @@ struct ProgressSink: ByteSink {
     observer(.progress(step: "write", fraction: Double(done) / Double(max(1, total))))
   }
 
+  var takesPieces: Bool { file.takesPieces }
+
+  mutating func write(count: Int, pieces make: TensorBytes.PieceMaker) throws {
+    try file.write(count: count, pieces: make)
+    done += count
+    observer(.progress(step: "write", fraction: Double(done) / Double(max(1, total))))
+  }
+
   /// Writes a whole file at `path`, or nothing.
   ///
   /// - Returns: its length.

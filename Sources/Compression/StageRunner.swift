@@ -94,8 +94,9 @@ struct StageRunner {
     // From here on nothing but the files is used: what an edge host would open.
     let shipped = try Checkpoint.load(try ModelFiles.open(path))
     let activations = job.recipe.evaluation.activations
-    let model = try shipped.makeModel(activations: activations)
-    let (metrics, reference) = try evaluate(model, of: shipped, baseline: baseline?.reference)
+    let (metrics, reference) = try evaluate(
+      try shipped.makeModel(activations: activations, isStreamed: true), of: shipped,
+      baseline: baseline?.reference)
     let evaluation = plan.subject.report(metrics, activations: activations)
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
@@ -152,7 +153,8 @@ struct StageRunner {
       case .verifying:
         let activations = runner.job.recipe.evaluation.activations
         let metrics = try runner.evaluate(
-          try checkpoint.makeModel(activations: activations), of: checkpoint, baseline: reference
+          try checkpoint.makeModel(activations: activations, isStreamed: true), of: checkpoint,
+          baseline: reference
         ).0
         verdict = runner.job.recipe.budget.verdict(
           for: runner.plan.subject.report(metrics, activations: activations))

@@ -76,6 +76,52 @@ public final class AtomicFile: ByteSink {
     }
   }
 
+  /// True: bytes can go to any place of a file.
+  public var takesPieces: Bool { true }
+
+  /// Takes the next `count` bytes, in pieces that `make` hands out in any order and on any thread.
+  ///
+  /// - Throws: what `make` throws; ``ModelFileError`` when bytes cannot be written. The partial file is gone then.
+  public func write(count: Int, pieces make: TensorBytes.PieceMaker) throws {
+    precondition(descriptor >= 0, "write to a file that was committed or discarded")
+    try flush()
+    let (start, file, path, limit) = (byteCount, descriptor, path, failureAfter)
+    let written = Atomic<Int>(0)
+    let wrong = ModelFileError(
+      .badStructure, path: path, "a tensor's pieces are not the \(count) bytes that it promised")
+    do {
+      try make { place, bytes in
+        guard place >= 0, bytes.count <= count - place else { throw wrong }
+        if let limit, start + place + bytes.count > limit { throw AtomicFile.failure(ENOSPC, "write", path) }
+        if let code = AtomicFile.put(bytes, into: file, at: start + place) {
+          throw AtomicFile.failure(code, "write", path)
+        }
+        written.wrappingAdd(bytes.count, ordering: .relaxed)
+      }
+      guard written.load(ordering: .sequentiallyConsistent) == count else {
+        throw wrong
+      }
+      guard lseek(file, start + count, SEEK_SET) >= 0 else { throw AtomicFile.failure(errno, "write", path) }
+    } catch {
+      discard()
+      throw error
+    }
+    byteCount += count
+  }
+
+  /// Writes bytes to a place; nil, or the system's code.
+  private static func put(_ bytes: UnsafeRawBufferPointer, into file: Int32, at place: Int) -> Int32? {
+    var (left, place) = (bytes, place)
+    while let base = left.baseAddress, !left.isEmpty {
+      let done = pwrite(file, base, min(left.count, 1 << 30), place)
+      if done < 0, errno == EINTR { continue }
+      guard done > 0 else { return errno }
+      left = UnsafeRawBufferPointer(rebasing: left[done...])
+      place += done
+    }
+    return nil
+  }
+
   /// Makes the file durable and gives it its name.
   ///
   /// - Throws: ``ModelFileError`` when the system refuses; the partial file is gone then, and what was at ``path``

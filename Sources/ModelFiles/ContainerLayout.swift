@@ -4,6 +4,24 @@ public import TensorCore
 public protocol ByteSink {
   /// Takes the next bytes, which are valid only during the call.
   mutating func write(_ bytes: UnsafeRawBufferPointer) throws
+
+  /// Whether ``write(count:pieces:)`` works: bytes need not come in order.
+  var takesPieces: Bool { get }
+
+  /// Takes the next `count` bytes, in pieces that `make` hands out in any order.
+  ///
+  /// - Precondition: ``takesPieces``.
+  mutating func write(count: Int, pieces make: TensorBytes.PieceMaker) throws
+}
+
+extension ByteSink {
+  /// False: most sinks take bytes in order.
+  public var takesPieces: Bool { false }
+
+  /// Not to be called.
+  public mutating func write(count: Int, pieces make: TensorBytes.PieceMaker) throws {
+    preconditionFailure("this sink takes bytes in order")
+  }
 }
 
 /// A sink that keeps everything in memory: small files, and tests.
@@ -60,15 +78,23 @@ public struct ContainerLayout: Sendable {
     self.notes = notes
   }
 
-  /// Writes the whole file. On more than one thread the next tensor is made while one is written, so two are in memory.
+  /// Writes the whole file. Tensors that can be made in pieces go straight into sinks that take them; of others, on more than
+  /// one thread, the next is made while one is written, so two are in memory.
   ///
   /// - Throws: what `sink` or a tensor's loading throws; ``ModelFileError`` when a tensor yields fewer or more bytes
   ///   than it promised.
   public func write(to sink: inout some ByteSink) throws {
     try sink.write(prefix.buffer)
-    let reader = TensorsAhead(tensors.map(\.tensor.bytes))
+    let takesPieces = sink.takesPieces
+    let reader = TensorsAhead(tensors.map(\.tensor.bytes), inPieces: takesPieces)
     defer { reader.finish() }
     for placement in tensors {
+      if takesPieces, let pieces = placement.tensor.bytes.makePieces {
+        reader.skip()
+        try sink.write(count: placement.tensor.bytes.count, pieces: pieces)
+        try ContainerLayout.writeZeros(placement.paddingAfter, to: &sink)
+        continue
+      }
       let bytes = try reader.next()
       guard bytes.count == placement.tensor.bytes.count else {
         throw ModelFileError(

@@ -7,10 +7,22 @@ public enum FileHash {
   ///
   /// - Throws: ``ModelFileError`` when it cannot be read.
   public static func sha256(ofFile path: String) throws -> String {
-    do { return sha256(of: try MappedFile(path: path).region) } catch {
+    do {
+      let region = try MappedFile(path: path).region
+      var hash = SHA256()
+      for start in stride(from: 0, to: region.count, by: windowBytes) {
+        let window = region.slice(start..<min(region.count, start + windowBytes))
+        hash.update(bufferPointer: window.buffer)
+        window.letGo()
+      }
+      return withExtendedLifetime(region) { hash.finalize().hexadecimal }
+    } catch {
       throw ModelFileError(.system, path: path, "cannot be hashed: \(error)")
     }
   }
+
+  /// The bytes of a file that are in memory at a time.
+  private static let windowBytes = 16 << 20
 
   /// The hash of `region`.
   public static func sha256(of region: ByteRegion) -> String { region.withBytes { sha256(of: $0) } }

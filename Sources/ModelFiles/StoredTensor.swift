@@ -48,6 +48,13 @@ public struct TensorBytes: Sendable {
   /// Whether loading is work: bytes on hand are only handed out.
   let isMade: Bool
   private let makeStart: (@Sendable (_ count: Int) throws -> ByteRegion)?
+  /// Makes the bytes in pieces; nil where they come whole.
+  let makePieces: PieceMaker?
+
+  /// Takes a piece of a tensor's bytes with the place of its first one; called on several threads at once.
+  public typealias PieceTaker = @Sendable (_ place: Int, _ bytes: UnsafeRawBufferPointer) throws -> Void
+  /// Makes bytes in pieces that are handed out in any order, valid during the call only, and cover all.
+  public typealias PieceMaker = @Sendable (_ take: PieceTaker) throws -> Void
 
   /// Bytes that are in memory or mapped already; loading them costs nothing.
   public init(_ region: ByteRegion) {
@@ -55,19 +62,23 @@ public struct TensorBytes: Sendable {
     make = { region }
     isMade = false
     makeStart = nil
+    makePieces = nil
   }
 
   /// Bytes that have to be gathered, swapped or decompressed: `make` returns exactly `count` bytes each time.
   ///
-  /// - Parameter start: makes only the first bytes, as many as it is asked for, where that is cheaper than all of them.
+  /// - Parameters:
+  ///   - start: makes only the first bytes, as many as it is asked for, where that is cheaper than all of them.
+  ///   - pieces: makes the same bytes without holding all of them, for those who can take them in any order.
   public init(
     count: Int, make: @escaping @Sendable () throws -> ByteRegion,
-    start: (@Sendable (_ count: Int) throws -> ByteRegion)? = nil
+    start: (@Sendable (_ count: Int) throws -> ByteRegion)? = nil, pieces: PieceMaker? = nil
   ) {
     self.count = count
     self.make = make
     isMade = true
     makeStart = start
+    makePieces = pieces
   }
 
   /// The bytes of `region`, copied when asked for if they lie at an address that `format`'s elements may not have.

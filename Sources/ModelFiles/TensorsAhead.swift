@@ -7,8 +7,13 @@ final class TensorsAhead {
   private let tensors: [TensorBytes]
   private var place = 0
   private var pending: Pending?
+  private let inPieces: Bool
 
-  init(_ tensors: [TensorBytes]) { self.tensors = tensors }
+  /// - Parameter inPieces: whether tensors that can be made in pieces are, by the caller, and skipped here.
+  init(_ tensors: [TensorBytes], inPieces: Bool) {
+    self.tensors = tensors
+    self.inPieces = inPieces
+  }
 
   /// The next tensor's bytes.
   ///
@@ -18,10 +23,20 @@ final class TensorsAhead {
     pending = nil
     let bytes = try ready?.take() ?? tensors[place].load()
     place += 1
-    if place < tensors.count, tensors[place].isMade, Parallel.threadCount > 1 {
-      pending = Pending(tensors[place])
-    }
+    makeNext()
     return bytes
+  }
+
+  /// Leaves the next tensor out.
+  func skip() {
+    finish()
+    place += 1
+  }
+
+  private func makeNext() {
+    guard place < tensors.count, tensors[place].isMade, Parallel.threadCount > 1 else { return }
+    if inPieces, tensors[place].makePieces != nil { return }
+    pending = Pending(tensors[place])
   }
 
   /// Waits for what is still being made, which nobody wants any more.

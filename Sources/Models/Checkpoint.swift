@@ -80,19 +80,24 @@ public struct Checkpoint: Sendable {
   ///   rounded: what a loader that dequantizes computes.
   /// - Parameter roundsBatches: whether batches of activations may be rounded to bfloat16 where the weights are: how a
   ///   model is run for its text and timed, not how it is evaluated.
+  /// - Parameter isStreamed: whether a large language model may have one block in memory at a time (``StreamedModel``): how
+  ///   a text that is known ahead is read.
   /// - Throws: ``ModelError`` when a tensor is missing or cannot be read as weights.
   public func makeModel(
-    activations: ActivationPrecision = .int8, roundsBatches: Bool = false
+    activations: ActivationPrecision = .int8, roundsBatches: Bool = false, isStreamed: Bool = false
   ) throws -> RunnableModel {
     guard let architecture else { return .none(reason: "unknown architecture") }
-    guard activations == .f32 else {
-      var own = self
+    var own = self
+    if activations == .f32 {
+      own.tensors = tensors.map { $0.format.isQuantized ? $0.convertedToFloat32() : $0 }
+    } else {
       own.roundsActivations = roundsBatches
-      return try architecture.makeModel(own)
     }
-    var decoded = self
-    decoded.tensors = tensors.map { $0.format.isQuantized ? $0.convertedToFloat32() : $0 }
-    return try architecture.makeModel(decoded)
+    let bytes = own.tensors.reduce(0) { $0 + $1.bytes.count }
+    if isStreamed, bytes > StreamedModel.leastBytes, let streamed = try StreamedModel(own) {
+      return .language(streamed)
+    }
+    return try architecture.makeModel(own)
   }
 
   /// A role for a tensor of an unknown architecture: the names of known ones where they fit, else its shape.

@@ -22,9 +22,18 @@ extension PassPlan {
     let count = format.byteCount(rows: rows, columns: columns) ?? 0
     var result = tensor
     result.format = format
-    result.bytes = TensorBytes(count: count) {
-      try TensorCoding.reencode(try bytes.load(), from: source, to: format, rows: rows, columns: columns)
-    }
+    result.bytes = TensorBytes(
+      count: count,
+      make: {
+        let region = try bytes.load()
+        defer { region.letGo() }
+        return try TensorCoding.reencode(region, from: source, to: format, rows: rows, columns: columns)
+      },
+      pieces: {
+        let region = try bytes.load()
+        defer { region.letGo() }
+        try TensorCoding.reencode(region, from: source, to: format, rows: rows, columns: columns, pieces: $0)
+      })
     return result
   }
 }

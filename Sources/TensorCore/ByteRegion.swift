@@ -14,13 +14,18 @@ public final class ByteRegion: @unchecked Sendable {
   public let count: Int
   private let owner: AnyObject?
   private let allocation: UnsafeMutableRawPointer?
+  /// Whether the bytes are those of a mapped file, which the system can read again at any time.
+  private let isMapped: Bool
 
   /// A view of memory that `owner` keeps alive.
-  public init(base: UnsafeRawPointer, count: Int, owner: AnyObject) {
+  ///
+  /// - Parameter isMapped: whether it is a private mapping of a file.
+  public init(base: UnsafeRawPointer, count: Int, owner: AnyObject, isMapped: Bool = false) {
     self.base = base
     self.count = count
     self.owner = owner
     self.allocation = nil
+    self.isMapped = isMapped
   }
 
   /// Memory of its own, filled once by `body`.
@@ -40,6 +45,7 @@ public final class ByteRegion: @unchecked Sendable {
     rethrows
   {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 64)
+    ByteRegion.wantLargePages(memory, count)
     do {
       try body(UnsafeMutableRawBufferPointer(start: memory, count: count))
     } catch {
@@ -50,6 +56,20 @@ public final class ByteRegion: @unchecked Sendable {
     self.count = count
     self.owner = nil
     self.allocation = memory
+    self.isMapped = false
+  }
+
+  /// Asks for large pages inside `count` bytes that are about to be written: touching a tensor's memory for the first time in
+  /// pages of 4 KB takes longer than decoding it.
+  private static func wantLargePages(_ memory: UnsafeMutableRawPointer, _ count: Int) {
+    #if os(Linux)
+      guard count >= 4 << 20 else { return }
+      let page = UInt(2 << 20)
+      let first = (UInt(bitPattern: memory) + page - 1) / page * page
+      let end = (UInt(bitPattern: memory) + UInt(count)) / page * page
+      guard first < end, let start = UnsafeMutableRawPointer(bitPattern: first) else { return }
+      madvise(start, Int(end - first), Int32(MADV_HUGEPAGE))
+    #endif
   }
 
   /// A copy of `bytes`.
@@ -78,6 +98,17 @@ public final class ByteRegion: @unchecked Sendable {
   /// - Precondition: `range` lies inside the region.
   public func slice(_ range: Range<Int>) -> ByteRegion {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "slice outside of its region")
-    return ByteRegion(base: base + range.lowerBound, count: range.count, owner: self)
+    return ByteRegion(base: base + range.lowerBound, count: range.count, owner: self, isMapped: isMapped)
+  }
+
+  /// Takes a mapped file's pages out of this process's memory until somebody reads them again; they stay in the system's
+  /// cache. For bytes that were read once and will not be soon, so that a model's size does not add to what is resident.
+  public func letGo() {
+    guard isMapped, count > 0 else { return }
+    let page = max(1, sysconf(Int32(_SC_PAGESIZE)))
+    let start = (Int(bitPattern: base) + page - 1) / page * page
+    let end = (Int(bitPattern: base) + count) / page * page
+    guard end > start, let pages = UnsafeMutableRawPointer(bitPattern: start) else { return }
+    madvise(pages, end - start, MADV_DONTNEED)
   }
 }

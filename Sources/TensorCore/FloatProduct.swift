@@ -6,9 +6,16 @@ struct FloatProduct {
   typealias Factor = (base: UnsafePointer<Float>, row: Int, column: Int)
 
   private var product: ck_product
+  private let arePairs: Bool
 
   /// alpha · A · B: `rows` × `columns`, summed over `inner`.
-  init(_ a: Factor, _ b: Factor, rows: Int, inner: Int, columns: Int, alpha: Float = 1) {
+  ///
+  /// - Parameter arePairs: whether elements are pairs of bfloat16 numbers, where the processor multiplies such; see
+  ///   ``MomentRows``.
+  init(
+    _ a: Factor, _ b: Factor, rows: Int, inner: Int, columns: Int, alpha: Float = 1, arePairs: Bool = false
+  ) {
+    self.arePairs = arePairs
     product = ck_product()
     (product.a, product.a_row, product.a_column) = (a.base, a.row, a.column)
     (product.b, product.b_row, product.b_column) = (b.base, b.row, b.column)
@@ -21,7 +28,7 @@ struct FloatProduct {
     var product = product
     (product.c, product.c_row) = (result, row)
     let scratch = Scratch.take()
-    ck_add_product(&product, scratch)
+    if arePairs { ck_add_pair_product(&product, scratch) } else { ck_add_product(&product, scratch) }
     Scratch.give(back: scratch)
   }
 }

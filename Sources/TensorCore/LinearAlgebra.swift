@@ -78,7 +78,7 @@ public enum LinearAlgebra {
   }
 
   /// Copies the lower triangle of a square matrix over the upper one.
-  private static func mirrorLower(_ matrix: UnsafeMutablePointer<Float>, count: Int) {
+  public static func mirrorLower(_ matrix: UnsafeMutablePointer<Float>, count: Int) {
     nonisolated(unsafe) let matrix = matrix
     let (small, tiles) = (32, (count + 31) / 32)
     Parallel.forEach(tiles) { piece in
@@ -213,7 +213,7 @@ extension LinearAlgebra {
     guard count > 0, rowCount > 0 else { return }
     OpenBLAS.prepare()
     nonisolated(unsafe) let rows = rows
-    let piece = 64
+    let piece = 128
     factor.withUnsafeBufferPointer { factor in
       nonisolated(unsafe) let factor = factor
       Parallel.forEach((rowCount + piece - 1) / piece) { index in

@@ -66,7 +66,7 @@ public final class MappedFile: Sendable {
       throw FileError(path: path, operation: "map")
     }
     let mapping = Mapping(memory: memory, size: size)
-    region = ByteRegion(base: UnsafeRawPointer(memory), count: size, owner: mapping)
+    region = ByteRegion(base: UnsafeRawPointer(memory), count: size, owner: mapping, isMapped: true)
   }
 
   private final class Mapping {

@@ -15,13 +15,13 @@ public final class ActivationScratch: @unchecked Sendable {
   /// At least `count` bytes, aligned to 64; what was there before is gone.
   func reserve(_ count: Int) -> UnsafeMutableRawPointer {
     if let memory, capacity >= count { return memory }
-    memory?.deallocate()
-    let fresh = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 64)
+    if let memory { ReusedMemory.give(back: memory, capacity) }
+    let fresh = ReusedMemory.take(count)
     (memory, capacity) = (fresh, count)
     return fresh
   }
 
-  deinit { memory?.deallocate() }
+  deinit { if let memory { ReusedMemory.give(back: memory, capacity) } }
 }
 
 /// Scratch memory of the calling thread, for one kernel at a time; it is kept until the thread ends.

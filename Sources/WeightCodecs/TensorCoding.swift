@@ -62,6 +62,26 @@ public enum TensorCoding {
     }
   }
 
+  /// As ``reencode(_:from:to:rows:columns:importance:)`` without importance, but stored rows are handed out in pieces with
+  /// their first byte's place, on several threads at once and in any order, and are gone afterwards.
+  ///
+  /// Formats that keep something behind their rows come as one piece.
+  ///
+  /// - Throws: also what `body` throws.
+  public static func reencode(
+    _ bytes: ByteRegion, from source: TensorFormat, to target: TensorFormat, rows: Int, columns: Int,
+    pieces body: @Sendable (_ place: Int, _ bytes: UnsafeRawBufferPointer) throws -> Void
+  ) throws {
+    let stored = try StoredRows(bytes, format: source, rows: rows, columns: columns)
+    let encoder = try RowEncoder(format: target, rows: rows, columns: columns, importance: nil)
+    guard source != target, encoder.hasPieces else {
+      let whole = try reencode(bytes, from: source, to: target, rows: rows, columns: columns)
+      return try whole.withBytes { try body(0, $0) }
+    }
+    try encoder.encodePieces(
+      from: { range, body in try stored.withDecoded(range) { try body(UnsafeBufferPointer($0)) } }, body)
+  }
+
   /// The first weight, row by row, that is NaN or infinite; nil when all are finite.
   ///
   /// - Throws: ``CodingError`` when the format holds no weights or the bytes do not match the shape.

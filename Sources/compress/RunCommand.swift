@@ -3,6 +3,7 @@ internal import Compression
 internal import ModelFiles
 internal import Models
 internal import Passes
+internal import TensorCore
 
 /// The main job: every stage packed, read back, evaluated and reported.
 struct RunCommand: ParsableCommand {
@@ -80,7 +81,7 @@ struct RunCommand: ParsableCommand {
 
   @Option(
     help:
-      "The memory that calibration activations may take before they go to a file: 2GB (default: no limit).")
+      "The memory that calibration activations may take before they go to a file: 2GB (default: 256 MiB).")
   var memory: String?
 
   @Option(help: "The zstd level of the artifacts, 1 to 22.")
@@ -110,6 +111,7 @@ struct RunCommand: ParsableCommand {
 
   func run() throws {
     common.apply()
+    FreedMemory.giveBack()
     let job = Job(
       model: source.model, tokenizer: source.tokenizer, recipe: try resolvedRecipe(), output: output,
       allowNonfinite: allowNonfinite,

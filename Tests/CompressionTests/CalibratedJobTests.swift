@@ -36,10 +36,11 @@ struct CalibratedJobTests {
   @Test("each method ends nearer to the baseline than plain rounding, at the same size")
   func methods() throws {
     let plain = try run(QuantizePass(.int4, method: .rtn)).report
-    let reference = try #require(plain.divergence?.mean.value)
-    for (method, most) in [(QuantizePass.Method.gptq, 0.8), (.imatrix, 2), (.awq, 2)] {
+    // Of 2048 tokens a handful makes up most of the mean, whose standard error is a third of it.
+    let reference = try #require(plain.divergence?.median)
+    for (method, most) in [(QuantizePass.Method.gptq, 0.5), (.imatrix, 1), (.awq, 1)] {
       let report = try run(QuantizePass(.int4, method: method)).report
-      let divergence = try #require(report.divergence?.mean.value)
+      let divergence = try #require(report.divergence?.median)
       #expect(divergence < most * reference, "\(method): \(divergence) against \(reference)")
       #expect(report.size.tensorBytes == plain.size.tensorBytes)
       let outcomes = report.tensors.compactMap(\.outcome)

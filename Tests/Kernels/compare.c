@@ -1,5 +1,6 @@
 // Compares the instruction-set bodies with the scalar twin, on processors that lack them: the intrinsics are
 // SIMDe's, in portable C. Run by check.sh; exits with 1 on the first disagreement.
+#include "../../Sources/CKernels/include/ck_round.h"
 #include "../../Sources/CKernels/kernels.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,6 +202,44 @@ static void compare_float_products(const ck_kernels *set) {
   free(scratch);
 }
 
+// Rounded rows have the same bytes on every processor, so one number stands for all of them (FNV-1a, of x86-64's baseline).
+static void compare_rounding(void) {
+  static const struct { int format; const char *name; size_t block, bytes; uint32_t hash; } kinds[] = {
+    {CK_Q4_0, "q4_0", 32, 18, 0x2586c622},
+    {CK_Q5_0, "q5_0", 32, 22, 0x6dec2762},
+    {CK_Q8_0, "q8_0", 32, 34, 0x16c39651},
+    {CK_Q4_K, "q4_k", 256, 144, 0xdbc4c373},
+    {CK_Q5_K, "q5_k", 256, 176, 0x69f472b8},
+    {CK_Q6_K, "q6_k", 256, 210, 0xcd52609e},
+  };
+  enum { COUNT = 256 * 37 };
+  static float x[COUNT];
+  static uint8_t stored[COUNT * 2];
+  uint32_t draw = 1;
+  for (int i = 0; i < COUNT; i++) {
+    float sum = 0;
+    for (int k = 0; k < 4; k++) {
+      draw = draw * 1664525u + 1013904223u;
+      sum += (float)(draw >> 8) / 16777216.0f - 0.5f;
+    }
+    x[i] = i / 256 % 9 == 8 ? 0 : sum * (i % 300 == 7 ? 3.0f : 0.02f) * (i / 256 == 20 ? 1e-6f : i / 256 == 21 ? 1e9f : 1);
+  }
+  for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+    for (int limit = 0; limit < 3; limit++) {
+      ck_limit_to_baseline(limit);
+      ck_round_row(kinds[k].format, x, COUNT, stored);
+      uint32_t hash = 2166136261u;
+      for (size_t i = 0; i < COUNT / kinds[k].block * kinds[k].bytes; i++) hash = (hash ^ stored[i]) * 16777619u;
+      comparisons++;
+      if (hash == kinds[k].hash) continue;
+      printf("rounding to %s, limit %d: hash 0x%08x, not 0x%08x\n", kinds[k].name, limit, hash, kinds[k].hash);
+      failures++;
+    }
+  }
+  ck_limit_to_baseline(0);
+  printf("rounding: the bytes of x86-64\n");
+}
+
 int main(void) {
 #if defined(CK_SIMDE)
   const ck_kernels *sets[] = {&ck_kernels_avx2, &ck_kernels_avx512, &ck_kernels_neon};
@@ -225,6 +264,7 @@ int main(void) {
     compare_float_products(sets[s]);
     printf("%s: %d comparisons with the scalar twin\n", sets[s]->name, comparisons - before);
   }
+  compare_rounding();
   if (failures) printf("%d comparisons failed\n", failures);
   return failures != 0;
 }

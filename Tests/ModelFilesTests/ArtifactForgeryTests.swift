@@ -90,14 +90,15 @@ struct ArtifactForgeryTests {
     let hash = try #require(try ArtifactFile.read(MappedFile(path: path)).manifest).tensors[0].sha256
     try replace(hash, by: String(repeating: "0", count: 64))
     #expect(try ArtifactFile.damages(of: path).map(\.part) == ["tensor 'first.weight'"])
+    #expect(error { try ArtifactFile.unpack(path, to: folder.file("out")) }?.reason == .corrupt)
+    #expect(folder.contents == ["model.zst"])
   }
 
+  /// Unpacking checks the header and each tensor, which is all there is, and leaves the sum of it to `verify`.
   @Test func anotherHashOfTheFile() throws {
     let hash = try #require(try ArtifactFile.read(MappedFile(path: path)).manifest).sha256
     try replace(hash, by: String(repeating: "0", count: 64))
     #expect(try ArtifactFile.damages(of: path).map(\.part) == ["manifest"])
-    #expect(error { try ArtifactFile.unpack(path, to: folder.file("out")) }?.reason == .corrupt)
-    #expect(folder.contents == ["model.zst"])
   }
 
   @Test func anotherRoot() throws {

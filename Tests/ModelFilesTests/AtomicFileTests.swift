@@ -44,6 +44,48 @@ struct AtomicFileTests {
     #expect(try ArtifactSamples.bytes(path) == Array("old".utf8))
   }
 
+  @Test func piecesGoToTheirPlaces() throws {
+    let path = folder.file("out.bin")
+    let file = try AtomicFile(path: path)
+    let bytes = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 * 31 % 251) }
+    try write(Array(bytes[..<1000]), to: file)
+    try file.write(count: 298_000) { take in
+      try Parallel.forEachThrowing(10) { index in
+        let place = (9 - index) * 29_800
+        try Array(bytes[1000 + place..<1000 + place + 29_800]).withUnsafeBytes { try take(place, $0) }
+      }
+    }
+    try write(Array(bytes[299_000...]), to: file)
+    #expect(file.byteCount == 300_000)
+    try file.commit()
+    #expect(try ArtifactSamples.bytes(path) == bytes)
+  }
+
+  @Test func piecesThatFailLeaveTheOldFile() throws {
+    let path = folder.file("out.bin")
+    try AtomicFile.write("old", to: path)
+    let full = try AtomicFile(path: path, failingAfter: 150_000)
+    let error = #expect(throws: ModelFileError.self) {
+      try full.write(count: 300_000) { take in
+        try Parallel.forEachThrowing(3) { index in
+          try [UInt8](repeating: 1, count: 100_000).withUnsafeBytes { try take(100_000 * index, $0) }
+        }
+      }
+    }
+    #expect(error?.message.contains("no space left") == true && error?.path == path)
+    let short = try AtomicFile(path: path)
+    let missing = #expect(throws: ModelFileError.self) {
+      try short.write(count: 10) { take in try [UInt8](1...3).withUnsafeBytes { try take(0, $0) } }
+    }
+    #expect(missing?.message.contains("not the 10 bytes") == true)
+    let long = try AtomicFile(path: path)
+    #expect(throws: ModelFileError.self) {
+      try long.write(count: 10) { take in try [UInt8](0...10).withUnsafeBytes { try take(0, $0) } }
+    }
+    #expect(folder.contents == ["out.bin"])
+    #expect(try ArtifactSamples.bytes(path) == Array("old".utf8))
+  }
+
   @Test func severalWritersOfOneName() throws {
     let path = folder.file("out.bin")
     let files = try (0..<3).map { _ in try AtomicFile(path: path) }

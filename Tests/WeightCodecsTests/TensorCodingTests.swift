@@ -34,6 +34,22 @@ import WeightCodecs
     #expect(array(direct) != array(try TensorCoding.encode(floats, format: .q4_k)))
   }
 
+  @Test(arguments: [TensorFormat.q4_k, .q4_1, .bf16, .uniform8, .f32])
+  func `pieces are the whole`(_ format: TensorFormat) throws {
+    let source = try TensorCoding.encode(
+      Matrix(rows: 301, columns: 512, elements: normal(301 * 512, seed: 93)), format: .f32)
+    let whole = try TensorCoding.reencode(source, from: .f32, to: format, rows: 301, columns: 512)
+    let found = Locked([UInt8](repeating: 0, count: whole.count))
+    let total = Locked(0)
+    try TensorCoding.reencode(source, from: .f32, to: format, rows: 301, columns: 512) { place, bytes in
+      let piece = Array(bytes)
+      found.withLock { $0.replaceSubrange(place..<place + piece.count, with: piece) }
+      total.withLock { $0 += piece.count }
+    }
+    #expect(total.withLock { $0 } == whole.count)
+    #expect(found.withLock { $0 } == array(whole))
+  }
+
   @Test func `reencoding into the same format is free`() throws {
     let bytes = ByteRegion([UInt8](repeating: 7, count: 144))
     #expect(try TensorCoding.reencode(bytes, from: .q4_k, to: .q4_k, rows: 1, columns: 256) === bytes)

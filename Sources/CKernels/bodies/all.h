@@ -10,3 +10,4 @@
 #include "norms.h"
 #include "encode_floats.h"
 #include "attention.h"
+#include "feedback.h"

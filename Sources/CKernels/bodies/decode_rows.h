@@ -13,7 +13,11 @@ static void NAME(f64)(const void *bytes, float *restrict out, size_t count) {
 
 static void NAME(f16)(const void *bytes, float *restrict out, size_t count) {
   const NAME(u16_any) *x = bytes;
-  for (size_t i = 0; i < count; i++) out[i] = ck_half_to_float(x[i]);
+  size_t i = 0;
+#ifdef CK_HALVES
+  for (; i + CK_HALVES <= count; i += CK_HALVES) NAME(halves)(x + i, out + i);
+#endif
+  for (; i < count; i++) out[i] = ck_half_to_float(x[i]);
 }
 
 static void NAME(bf16)(const void *bytes, float *restrict out, size_t count) {

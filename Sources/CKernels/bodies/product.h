@@ -1,8 +1,12 @@
 // Products of float matrices: panels are packed so that the innermost loop reads memory in order, and a tile of
-// CK_PRODUCT_ROWS × (CK_PRODUCT_VECTORS · CK_PRODUCT_LANES) sums stays in registers. No include guard.
+// CK_PRODUCT_ROWS × (CK_PRODUCT_VECTORS · CK_PRODUCT_LANES) sums stays in registers. CK_PRODUCT_ADD(sum, a, b) is sum + a · b where
+// elements are more than floats. No include guard.
 
 #define CK_PRODUCT_WIDTH (CK_PRODUCT_VECTORS * CK_PRODUCT_LANES)
 typedef float CK(pv) __attribute__((vector_size(4 * CK_PRODUCT_LANES)));
+#ifndef CK_PRODUCT_ADD
+#define CK_PRODUCT_ADD(sum, a, b) ((a) * (b) + (sum))
+#endif
 
 // Adds alpha times one tile: `rows` × `columns` of it are stored.
 static void CK(product_tile)(const float *a, const float *b, size_t inner, float alpha, float *c, size_t c_row,
@@ -19,7 +23,7 @@ static void CK(product_tile)(const float *a, const float *b, size_t inner, float
 #pragma clang loop unroll(full)
     for (int i = 0; i < CK_PRODUCT_ROWS; i++) {
 #pragma clang loop unroll(full)
-      for (int v = 0; v < CK_PRODUCT_VECTORS; v++) sum[i][v] = a[i] * right[v] + sum[i][v];
+      for (int v = 0; v < CK_PRODUCT_VECTORS; v++) sum[i][v] = CK_PRODUCT_ADD(sum[i][v], a[i], right[v]);
     }
   }
   if (rows == CK_PRODUCT_ROWS && columns == CK_PRODUCT_WIDTH) {

@@ -31,4 +31,6 @@ const ck_kernels CK(ck_kernels) = {
   .rotate_pairs = CK(rotate_pairs),
   .encode_floats = CK(encode_floats),
   .attention = CK(attention),
+  .round_block = CK(round_block),
+  .descend_block = CK(descend_block),
 };

@@ -5,9 +5,11 @@
 #include <stdint.h>
 #include "ck_decode.h"
 #include "ck_encode.h"
+#include "ck_feedback.h"
 #include "ck_machine.h"
 #include "ck_matmul.h"
 #include "ck_product.h"
+#include "ck_round.h"
 #include "ck_vector.h"
 
 // The name of the instruction set in use: "scalar", "avx2", "avx512-vnni", "neon".

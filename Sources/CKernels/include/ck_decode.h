@@ -77,8 +77,8 @@ static const int8_t ck_iq4_values[16] = {
 // never fused, so every instruction set gives the same bits. An unknown format gives zeros.
 void ck_decode_row(int format, const void *bytes, float *out, size_t count);
 
-// With 1, ck_decode_row and the functions of ck_encode.h use their baseline bodies whatever the machine has, with 2 AVX2 at
-// most, with 0 what it has; for tests, which show that all give the same bits.
+// With 1, ck_decode_row and the functions of ck_encode.h and ck_round.h use their baseline bodies whatever the machine has,
+// with 2 AVX2 at most, with 0 what it has; for tests, which show that all give the same bits.
 void ck_limit_to_baseline(int on);
 
 // The 6-bit scale and minimum of group j (0..7) of a q4_k or q5_k block.

@@ -20,3 +20,8 @@ double ck_machine_peak(int kind, int x, size_t rounds);
 
 // Switches the calling thread to the scalar twins, or back to what the processor has (for tests).
 void ck_machine_select_scalar(int scalar);
+
+// Has the C library give memory of a megabyte and more back to the system as soon as it is freed. Its own limit for that grows
+// with what is freed, up to 32 MiB, so that matrices which come and go end up in heaps that only grow. Nothing where the
+// library has no such setting.
+void ck_give_back_memory(void);

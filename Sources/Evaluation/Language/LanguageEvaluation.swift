@@ -74,7 +74,9 @@ public enum LanguageEvaluation {
   ) throws -> LanguageMetrics {
     try check(model, baseline, chunks)
     let capacity = LanguageEvaluation.capacity(chunks)
-    let source = baseline.map { Source.model(ChunkRunner(model: $0, capacity: capacity)) } ?? .nothing(nil)
+    let source =
+      try baseline.map { Source.model(try ChunkRunner(model: $0, capacity: capacity, chunks: chunks)) }
+      ?? .nothing(nil)
     return try run(model, source, chunks: chunks, logitsLimit: logitsLimit, progress: progress)
   }
 
@@ -98,7 +100,7 @@ public enum LanguageEvaluation {
     _ model: any LanguageModel, _ source: Source, chunks: EvaluationChunks, logitsLimit: Int,
     progress: (EvaluationProgress) throws -> Void
   ) throws -> LanguageMetrics {
-    let candidate = ChunkRunner(model: model, capacity: capacity(chunks))
+    let candidate = try ChunkRunner(model: model, capacity: capacity(chunks), chunks: chunks)
     let rows = max(1, logitsLimit / max(1, model.vocabularySize))
     var sums: [ChunkSums] = []
     var divergences: [Double] = []
@@ -159,12 +161,12 @@ public enum LanguageEvaluation {
     // The last token predicts what is not there: it is never fed.
     while position < chunk.tokens.count - 1 {
       let range = position..<min(position + rows, chunk.tokens.count - 1)
-      let logits = candidate.logits(chunk.tokens[range])
+      let logits = try candidate.logits(chunk.tokens[range], of: index)
       let truth = Array(chunk.tokens[range.lowerBound + 1...range.upperBound])
       var baseline: BaselineRows?
       switch source {
       case .nothing(let recorder): recorder?.add(logits, truth: truth)
-      case .model(let reference): baseline = .logits(reference.logits(chunk.tokens[range]))
+      case .model(let reference): baseline = .logits(try reference.logits(chunk.tokens[range], of: index))
       case .cache(let cache):
         baseline = cache.rows(firstRow + range.lowerBound - chunk.first, count: range.count)
       }
@@ -183,25 +185,29 @@ public enum LanguageEvaluation {
   }
 }
 
-/// A model with its cache, run over one chunk after the other.
+/// A model with its cache, run over one chunk after the other; a streamed one has run over all of them before.
 private struct ChunkRunner {
   let model: any LanguageModel
   let cache: KVCache
+  private let states: SequenceStates?
 
-  init(model: any LanguageModel, capacity: Int) {
+  init(model: any LanguageModel, capacity: Int, chunks: EvaluationChunks) throws {
     self.model = model
     cache = model.makeCache(capacity: capacity)
+    states = try (model as? StreamedModel)?.states(of: chunks.chunks.map(\.tokens))
   }
 
   /// Starts `chunk`: runs the tokens before the first scored position.
   func begin(_ chunk: EvaluationChunks.Chunk) {
+    guard states == nil else { return }
     cache.truncate(to: 0)
     if chunk.first > 0 { _ = model.forward(Array(chunk.tokens[..<chunk.first]), cache: cache, logits: .none) }
   }
 
-  /// Runs the next tokens: one row of logits for each.
-  func logits(_ tokens: ArraySlice<Int>) -> Matrix {
-    model.forward(Array(tokens), cache: cache, logits: .from(0))
+  /// Runs the next tokens of a chunk: one row of logits for each.
+  func logits(_ tokens: ArraySlice<Int>, of chunk: Int) throws -> Matrix {
+    if let states { return try states.logits(of: chunk, at: tokens.startIndex..<tokens.endIndex) }
+    return model.forward(Array(tokens), cache: cache, logits: .from(0))
   }
 }
 

@@ -139,6 +139,7 @@ private final class ArtifactWriter {
         }
       }
     }
+    for piece in pieces { piece.contents.letGo() }
     self.waiting = (pieces, frames.withLock { $0 })
     progress?(output.decodedBytes, layout.size)
   }

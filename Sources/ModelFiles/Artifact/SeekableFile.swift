@@ -62,6 +62,11 @@ final class SeekableFile: Sendable {
         "\(what()) takes \(range.count) bytes, more than half of this machine's memory")
     }
     let covering = frames(holding: range)
+    defer {
+      if let first = covering.first, let last = covering.last {
+        region.slice(frames[first].packed.lowerBound..<frames[last].packed.upperBound).letGo()
+      }
+    }
     return try ByteRegion(uninitializedCount: range.count) { target in
       let target = Target(bytes: target)
       try Parallel.forEachThrowing(covering.count) { task in
@@ -103,7 +108,8 @@ final class SeekableFile: Sendable {
     }
   }
 
-  private func decode(
+  /// Decodes all of frame `index` into `target`, which has its decoded length.
+  func decode(
     _ index: Int, into target: UnsafeMutableRawBufferPointer, what: @autoclosure () -> String
   ) throws {
     try checkSize(index, what: what())
@@ -113,7 +119,7 @@ final class SeekableFile: Sendable {
   }
 
   /// Believes the seek table's size only when the frame agrees, before memory is taken for it.
-  private func checkSize(_ index: Int, what: @autoclosure () -> String) throws {
+  func checkSize(_ index: Int, what: @autoclosure () -> String) throws {
     let promised = frames[index].decoded.count
     switch Zstd.contentSize(stored(index)) {
     case .known(promised), .unknown: return

@@ -13,6 +13,7 @@ package struct BlockwiseBert: BlockwiseModel {
   }
 
   package var hiddenWidth: Int { configuration.hiddenSize }
+  package var addsOutputs: Bool { false }
   package var blockCount: Int { configuration.blockCount }
   package var embeddingNames: [String] {
     table.entries.map(\.name).filter { $0.hasPrefix("embeddings.") }

@@ -15,6 +15,7 @@ package struct BlockwiseLlama: BlockwiseModel {
   }
 
   package var hiddenWidth: Int { configuration.hiddenSize }
+  package var addsOutputs: Bool { true }
   package var blockCount: Int { configuration.blockCount }
   package var embeddingNames: [String] { ["model.embed_tokens.weight"] }
   package var outputName: String? { "lm_head.weight" }
@@ -110,7 +111,7 @@ struct RunnableLlamaBlock: RunnableBlock {
 
   func finish(step: Int, x: UnsafePointer<Float>, tokens: Int, hidden: UnsafeMutablePointer<Float>) {
     guard step == 1 || step == 3 else { return }
-    let update = FloatBuffer(count: tokens * runner.configuration.hiddenSize)
+    let update = FloatBuffer(count: tokens * runner.configuration.hiddenSize, isZeroed: false)
     runner.finish(
       step == 1 ? block.attentionOutput : block.down, x, tokens: tokens, hidden: hidden, update: update)
   }

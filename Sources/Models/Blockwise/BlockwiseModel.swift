@@ -26,6 +26,8 @@ package protocol BlockwiseModel: Sendable {
   var hiddenWidth: Int { get }
   /// The number of blocks.
   var blockCount: Int { get }
+  /// Whether the end of a sublayer only adds its outputs to the hidden states; false where it normalizes the sum, too.
+  var addsOutputs: Bool { get }
   /// The canonical names of all tensors of a block.
   func tensorNames(ofBlock index: Int) -> [String]
   /// The block's linear layers in the order in which they run.
@@ -58,7 +60,7 @@ package protocol RunnableBlock: Sendable {
   func input(
     ofStep step: Int, hidden: UnsafePointer<Float>, sequences: [Range<Int>],
     into x: UnsafeMutablePointer<Float>)
-  /// Applies the step's layer and adds what it makes to `hidden`; does nothing for steps that do not end a sublayer.
+  /// Applies the step's layer and adds what it makes to `hidden` (see ``BlockwiseModel/addsOutputs``); does nothing for steps that do not end a sublayer.
   ///
   /// - Parameter x: what ``input(ofStep:hidden:sequences:into:)`` gave.
   func finish(step: Int, x: UnsafePointer<Float>, tokens: Int, hidden: UnsafeMutablePointer<Float>)

@@ -43,6 +43,7 @@ extension StoredTensor {
     var result = self
     result.bytes = TensorBytes(count: bytes.count) {
       let region = try original.load()
+      defer { region.letGo() }
       return ByteRegion(count: region.count) { target in
         withExtendedLifetime(region) {
           guard let base = target.baseAddress else { return }

@@ -7,13 +7,12 @@ package final class FloatBuffer: @unchecked Sendable {
   /// The number of elements.
   package let count: Int
 
-  /// Zeros.
-  package init(count: Int) {
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
-    base = memory.bindMemory(to: Float.self, capacity: max(count, 1))
-    base.initialize(repeating: 0, count: max(count, 1))
+  /// Zeros, or anything.
+  package init(count: Int, isZeroed: Bool = true) {
+    base = ReusedMemory.take(max(count, 1) * 4).bindMemory(to: Float.self, capacity: max(count, 1))
+    if isZeroed { base.initialize(repeating: 0, count: max(count, 1)) }
     self.count = count
   }
 
-  deinit { base.deallocate() }
+  deinit { ReusedMemory.give(back: base, max(count, 1) * 4) }
 }

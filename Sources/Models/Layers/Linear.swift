@@ -60,7 +60,10 @@ package struct TensorLookup {
   }
 
   /// `tensors` of the model at `path`.
-  package init(_ tensors: [StoredTensor], path: String) {
+  ///
+  /// - Parameter roundsActivations: whether batches of activations may be rounded to bfloat16 where the weights are.
+  package init(_ tensors: [StoredTensor], path: String, roundsActivations: Bool = false) {
+    self.roundsActivations = roundsActivations
     self.tensors = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     self.path = path
   }

@@ -109,15 +109,15 @@ struct LlamaBlockRunner: Sendable {
     init(_ configuration: LlamaConfiguration, tokens: Int) {
       let (width, inner) = (configuration.hiddenSize, configuration.intermediateSize)
       self.tokens = tokens
-      hidden = FloatBuffer(count: tokens * width)
-      normed = FloatBuffer(count: tokens * width)
-      update = FloatBuffer(count: tokens * width)
-      queries = FloatBuffer(count: tokens * configuration.queryWidth)
-      attended = FloatBuffer(count: tokens * configuration.queryWidth)
-      keys = FloatBuffer(count: tokens * configuration.keyValueWidth)
-      values = FloatBuffer(count: tokens * configuration.keyValueWidth)
-      gate = FloatBuffer(count: tokens * inner)
-      up = FloatBuffer(count: tokens * inner)
+      hidden = FloatBuffer(count: tokens * width, isZeroed: false)
+      normed = FloatBuffer(count: tokens * width, isZeroed: false)
+      update = FloatBuffer(count: tokens * width, isZeroed: false)
+      queries = FloatBuffer(count: tokens * configuration.queryWidth, isZeroed: false)
+      attended = FloatBuffer(count: tokens * configuration.queryWidth, isZeroed: false)
+      keys = FloatBuffer(count: tokens * configuration.keyValueWidth, isZeroed: false)
+      values = FloatBuffer(count: tokens * configuration.keyValueWidth, isZeroed: false)
+      gate = FloatBuffer(count: tokens * inner, isZeroed: false)
+      up = FloatBuffer(count: tokens * inner, isZeroed: false)
     }
   }
 }

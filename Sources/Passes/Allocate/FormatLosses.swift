@@ -51,14 +51,15 @@ struct FormatLosses {
     try sweep.observe { step in
       let layers = step.layers.filter { chosen.contains($0.name) }
       guard let first = layers.first else { return }
-      let (width, isSeen) = (first.weights.columns, step.observation.tokens > 0)
+      let (width, isSeen) = (first.columns, step.observation.tokens > 0)
       let gram = isSeen ? step.observation.gram : [Float](repeating: 0, count: width * width)
       let inputs = try costs.inputs(
         gram: gram, count: width,
         isEmbedding: step.block == nil && checkpoint.role(of: first.name) == .tokenEmbedding)
       let columns = try FeedbackFactor(gram: inputs.matrix.map { Float($0) }, count: width).residual
       var weighted: [WeightedLayer] = []
-      for (name, weights) in layers {
+      for layer in layers {
+        let (name, weights) = (layer.name, try layer.weights)
         let own =
           step.block == nil
           ? (isSeen ? costs.vocabulary(rows: weights.rows) : costs.lookups(rows: weights.rows)) : nil

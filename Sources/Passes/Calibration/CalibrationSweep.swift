@@ -1,53 +1,46 @@
 package import ModelFiles
 package import Models
-package import TensorCore
-import WeightCodecs
+import TensorCore
 
 /// A walk through a model, block by block: at each step of a block the layers' inputs are observed, the layers replaced, and
 /// the block goes on with the replacements, so that the next layers see the inputs they will really get.
 ///
-/// Two streams of hidden states run side by side, the original's and the compressed model's. Memory: both streams'
-/// activations (``ActivationStore``), one block in single precision for each, and one step's observation.
+/// Two streams of hidden states run side by side, the original's and the compressed model's. Memory: both streams
+/// (``HiddenStream``), one block of each model as it is stored, and one step's observation.
 package final class CalibrationSweep {
-  /// Layers that share an input, and what they saw.
-  package struct Step {
-    /// The block, counted from 0; nil for embedding and output.
-    package let block: Int?
-    /// The layers' weights in the original model, in single precision, by canonical name.
-    package let layers: [(name: String, weights: Matrix)]
-    /// What they saw.
-    package let observation: LayerObservation
-    /// What a scale of the input's columns can be folded into, in single precision; see `BlockStep`.
-    package let sources: [(name: String, weights: Matrix)]
-
-    /// A step of these parts.
-    package init(
-      block: Int?, layers: [(name: String, weights: Matrix)], observation: LayerObservation,
-      sources: [(name: String, weights: Matrix)]
-    ) {
-      self.block = block
-      self.layers = layers
-      self.observation = observation
-      self.sources = sources
-    }
-  }
-
   /// Turns a block's tensors into others with which it does the same, before anything is rounded: called for each step.
   package typealias Preparation = (Step) throws -> [StoredTensor]
 
   /// Replaces tensors: called for each step, returns the tensors as they will be stored, by canonical name.
   package typealias Transform = (Step) throws -> [String: StoredTensor]
 
-  private let model: any BlockwiseModel
+  /// What a walk does beside observing inputs and replacing layers.
+  package struct Options {
+    /// Changes a block before anything in it is rounded.
+    package var preparing: Preparation?
+    /// Whether a layer's outputs may be observed in place of its inputs where they are fewer
+    /// (``LayerObservation/crossesOutputs``).
+    package var observesOutputs = false
+    /// Whether what follows sees replaced layers at work as they will run, their inputs rounded to int8 where kernels do
+    /// so; else their weights are decoded first.
+    package var runsAsStored = false
+
+    /// Nothing.
+    package init() {}
+  }
+
+  let model: any BlockwiseModel
   private let checkpoint: Checkpoint
   private let tensors: [String: StoredTensor]
-  private let calibration: CalibrationSet
+  let calibration: CalibrationSet
   private let context: PassContext
-  private let batches: [Batch]
+  let batches: [Batch]
   private let tokenCount: Int
+  /// How far the walk is.
+  private var fraction = 0.0
 
   /// Sequences that run together.
-  private struct Batch {
+  struct Batch {
     var sequences: [[Int]]
     var start: Int
     var isHeldOut: Bool
@@ -92,10 +85,17 @@ package final class CalibrationSweep {
     return result
   }
 
+  /// A stream of hidden states that may take a part of the memory for activations.
+  private func stream(part: Int) throws -> HiddenStream {
+    try HiddenStream(
+      tokens: tokenCount, width: model.hiddenWidth,
+      limit: (context.memoryLimit ?? HiddenStream.defaultMemory) / part)
+  }
+
   /// Walks through the original alone: each step is seen with the original's inputs, and nothing is replaced.
   package func observe(_ see: (Step) throws -> Void) throws {
-    let stream = try ActivationStore(count: tokenCount * model.hiddenWidth, limit: context.memoryLimit)
-    try run(original: stream, compressed: stream) { step in
+    let stream = try stream(part: 1)
+    try run(original: stream, compressed: stream, options: Options()) { step in
       try see(step)
       return [:]
     }
@@ -104,117 +104,126 @@ package final class CalibrationSweep {
   /// Walks through the whole model: first what is embedded, then each block's steps, last the output.
   ///
   /// A tied output is observed in the original model before the walk begins, and replaced first, since it is the embedding, too.
-  ///
-  /// - Parameter observesOutputs: whether a layer's outputs may be observed in place of its inputs where they are fewer
-  ///   (``LayerObservation/crossesOutputs``).
-  package func run(
-    preparing: Preparation? = nil, observesOutputs: Bool = false, _ transform: Transform
-  ) throws {
-    let (count, limit) = (tokenCount * model.hiddenWidth, context.memoryLimit.map { $0 / 2 })
+  package func run(_ options: Options = Options(), _ transform: Transform) throws {
     try run(
-      original: try ActivationStore(count: count, limit: limit),
-      compressed: try ActivationStore(count: count, limit: limit), preparing: preparing,
-      observesOutputs: observesOutputs, transform)
+      original: try stream(part: 2), compressed: try stream(part: 2), options: options, transform)
   }
 
   /// The walk; with one stream for both, nothing may be replaced.
   private func run(
-    original: ActivationStore, compressed: ActivationStore, preparing: Preparation? = nil,
-    observesOutputs: Bool = false, _ transform: Transform
+    original: HiddenStream, compressed: HiddenStream, options: Options, _ transform: Transform
   ) throws {
     var replaced: [String: StoredTensor] = [:]
-    try embed(originals(model.embeddingNames), into: original)
+    try embed(loaded(model.embeddingNames), into: original)
     if checkpoint.isTied, let embedding = model.embeddingNames.first {
       replaced = try transform(try tiedOutput(embedding, scratch: compressed))
     } else {
       for name in model.embeddingNames {
         guard let tensor = tensors[name], tensor.shape.count == 2 else { continue }
-        let layer = (name: name, weights: try CalibrationSweep.matrix(tensor))
         replaced.merge(
           try transform(
-            Step(
-              block: nil, layers: [layer],
-              observation: LayerObservation(width: 0), sources: []))
+            Step(block: nil, layers: [try Layer(tensor)], observation: LayerObservation(width: 0)))
         ) { $1 }
       }
     }
     if original !== compressed || checkpoint.isTied {
-      try embed(originals(model.embeddingNames, replaced), into: compressed)
+      try embed(loaded(model.embeddingNames, replaced), into: compressed)
     }
     for index in 0..<model.blockCount {
-      try sweep(
-        block: index, original: original, compressed: compressed, preparing: preparing,
-        observesOutputs: observesOutputs, transform)
+      try sweep(block: index, original: original, compressed: compressed, options: options, transform)
     }
     if !checkpoint.isTied, let name = model.outputName, let tensor = tensors[name] {
-      var observation = LayerObservation(width: tensor.rowLength)
-      let lookup = TensorLookup(try originals(model.outputNormNames), path: checkpoint.source.path)
-      try observe(&observation, original: original, compressed: compressed) { hidden, _, batch, x in
-        try self.model.outputInput(hidden: hidden, tokens: batch.tokens, tensors: lookup, into: x)
-      }
-      _ = try transform(
-        Step(
-          block: nil, layers: [(name: name, weights: try CalibrationSweep.matrix(tensor))],
-          observation: observation, sources: []))
+      fraction = Double(model.blockCount) / Double(model.blockCount + 1)
+      try begin("observe")
+      let observation = try outputObservation(tensor, original: original, compressed: compressed)
+      _ = try transform(Step(block: nil, layers: [try Layer(tensor)], observation: observation))
     }
-    try context.progress("calibrate", 1)
+    fraction = 1
+    try begin("run rounded")
+  }
+
+  private func outputObservation(
+    _ tensor: StoredTensor, original: HiddenStream, compressed: HiddenStream
+  ) throws -> LayerObservation {
+    var observation = LayerObservation(width: tensor.rowLength)
+    let lookup = TensorLookup(try loaded(model.outputNormNames), path: checkpoint.source.path)
+    try observe(&observation, original: original, compressed: compressed) { hidden, _, batch, x in
+      try self.model.outputInput(hidden: hidden, tokens: batch.tokens, tensors: lookup, into: x)
+    }
+    return observation
   }
 
   /// One block: every step observed, replaced, and run.
   private func sweep(
-    block index: Int, original: ActivationStore, compressed: ActivationStore, preparing: Preparation?,
-    observesOutputs: Bool, _ transform: Transform
+    block index: Int, original: HiddenStream, compressed: HiddenStream, options: Options,
+    _ transform: Transform
   ) throws {
-    let names = model.tensorNames(ofBlock: index)
-    var before = try originals(names)
-    if let preparing { before = try prepared(before, block: index, stream: original, preparing) }
+    var before = try loaded(model.tensorNames(ofBlock: index))
+    defer { for tensor in before { (try? tensor.bytes.load())?.letGo() } }
+    if let preparing = options.preparing {
+      before = try prepared(before, block: index, stream: original, preparing)
+    }
     var replaced: [String: StoredTensor] = [:]
-    let first = try model.makeBlock(index, tensors: TensorLookup(before, path: checkpoint.source.path))
+    let first = try block(index, before)
     let steps = model.steps(ofBlock: index)
     for (place, step) in steps.enumerated() {
-      try context.progress(
-        "calibrate", (Double(index) + Double(place) / Double(steps.count)) / Double(model.blockCount + 1))
-      func current() throws -> any RunnableBlock {
-        let tensors = before.map { replaced[$0.name] ?? $0 }
-        return try model.makeBlock(index, tensors: TensorLookup(tensors, path: checkpoint.source.path))
-      }
-      let second = try current()
+      fraction = (Double(index) + Double(place) / Double(steps.count)) / Double(model.blockCount + 1)
+      try begin("observe")
+      func current() throws -> any RunnableBlock { try block(index, before.map { replaced[$0.name] ?? $0 }) }
       let rows = step.layers.compactMap { tensors[$0]?.rowCount }.reduce(0, +)
       let watch = Watch(
-        place: place, width: step.inputWidth, outputs: observesOutputs && rows < step.inputWidth ? rows : nil,
+        place: place, width: step.inputWidth,
+        outputs: options.observesOutputs && rows < step.inputWidth ? rows : nil,
         kept: try kept(step.inputWidth, place: place))
       let observation = try observe(
-        watch, first: first, second: second, original: original, compressed: compressed)
-      let result = try transform(
-        Step(
-          block: index, layers: try CalibrationSweep.matrices(step.layers, of: before),
-          observation: observation, sources: []))
-      // Layers that round their inputs go on rounding them, so that what follows sees what it will get.
+        watch, first: first, second: try current(), original: original, compressed: compressed)
+      let layers = try step.layers.compactMap { name in try before.first { $0.name == name }.map(Layer.init) }
+      let result = try transform(Step(block: index, layers: layers, observation: observation))
       for (name, tensor) in result {
-        replaced[name] = tensor.format == .w8a8 ? tensor : try CalibrationSweep.decoded(tensor)
+        // Layers in `w8a8` always go on rounding their inputs, so that what follows sees what it will get.
+        replaced[name] =
+          options.runsAsStored || tensor.format == .w8a8 ? tensor : try CalibrationSweep.decoded(tensor)
       }
+      try begin("run rounded")
       try finish(watch, of: try current(), compressed)
     }
   }
 
-  /// A block's tensors after `preparing` saw each step at work; the stream of hidden states is used up and made good again.
+  /// Tells that a part of the walk begins: reports add up what each took.
+  func begin(_ part: String) throws { try context.progress("calibrate: \(part)", fraction) }
+
+  /// A block over tensors. Products round their activations where that is twice as fast and far below what rounding weights does.
+  private func block(_ index: Int, _ tensors: [StoredTensor]) throws -> any RunnableBlock {
+    try model.makeBlock(
+      index,
+      tensors: TensorLookup(tensors, path: checkpoint.source.path, roundsActivations: true))
+  }
+
+  /// A block's tensors after `preparing` saw each step at work.
   private func prepared(
-    _ tensors: [StoredTensor], block index: Int, stream: ActivationStore, _ preparing: Preparation
+    _ tensors: [StoredTensor], block index: Int, stream: HiddenStream, _ preparing: Preparation
   ) throws -> [StoredTensor] {
     var tensors = tensors
-    let count = tokenCount * model.hiddenWidth
-    let work = try ActivationStore(count: count, limit: context.memoryLimit.map { $0 / 2 })
-    work.base.update(from: stream.base, count: count)
-    let block = try model.makeBlock(index, tensors: TensorLookup(tensors, path: checkpoint.source.path))
+    let work = try self.stream(part: 2)
+    for batch in batches {
+      let states = try stream.take(batch.start, batch.tokens)
+      try work.take(batch.start, batch.tokens, reads: false).update(
+        from: states, count: batch.tokens * model.hiddenWidth)
+      try work.put(batch.start, batch.tokens)
+    }
+    let block = try block(index, tensors)
     for (place, step) in model.steps(ofBlock: index).enumerated() {
       var observation = LayerObservation(width: step.inputWidth)
       try observe(&observation, original: work, compressed: work) { hidden, _, batch, x in
         block.input(ofStep: place, hidden: hidden, sequences: batch.ranges, into: x)
       }
+      func named(_ names: [String]) -> [StoredTensor] {
+        names.compactMap { name in tensors.first { $0.name == name } }
+      }
       let changed = try preparing(
         Step(
-          block: index, layers: try CalibrationSweep.matrices(step.layers, of: tensors),
-          observation: observation, sources: try CalibrationSweep.matrices(step.scaledBy, of: tensors)))
+          block: index, layers: try named(step.layers).map(Layer.init), observation: observation,
+          sources: try named(step.scaledBy).map { ($0.name, try CalibrationSweep.matrix($0)) }))
       for tensor in changed {
         if let place = tensors.firstIndex(where: { $0.name == tensor.name }) { tensors[place] = tensor }
       }
@@ -223,184 +232,47 @@ package final class CalibrationSweep {
     return tensors
   }
 
-  /// How one step of a block is observed.
-  private struct Watch {
-    let place, width: Int
-    /// The number of the original's outputs, where they are observed in place of its inputs.
-    let outputs: Int?
-    /// The compressed model's inputs of all tokens, where there is room to keep them until the step is finished.
-    let kept: ActivationStore?
-    /// Whether hidden states change at the end of the step.
-    var endsSublayer: Bool { place % 2 == 1 }
-  }
-
-  /// The bytes of inputs that are kept rather than computed twice, where nothing else is asked for.
-  private static let keptBytes = 1 << 30
-
+  /// The bytes of a step's inputs that are kept rather than computed twice; a half of what activations may take.
   private func kept(_ width: Int, place: Int) throws -> ActivationStore? {
     let bytes = tokenCount * width * MemoryLayout<Float>.stride
-    guard place % 2 == 1, bytes <= context.memoryLimit.map({ $0 / 4 }) ?? Self.keptBytes else { return nil }
+    guard place % 2 == 1, bytes <= (context.memoryLimit ?? HiddenStream.defaultMemory) / 2 else { return nil }
     return try ActivationStore(count: tokenCount * width, limit: nil)
   }
 
-  /// Runs every sequence through a step's input in both streams; the original's hidden states then go on behind the step.
-  private func observe(
-    _ watch: Watch, first: any RunnableBlock, second: any RunnableBlock, original: ActivationStore,
-    compressed: ActivationStore
-  ) throws -> LayerObservation {
-    let most = batches.reduce(1) { max($0, $1.tokens) }
-    let updates = try ActivationStore(count: watch.endsSublayer ? most * model.hiddenWidth : 1, limit: nil)
-    var observation = LayerObservation(width: watch.width)
-    try observe(&observation, original: original, compressed: compressed) { hidden, isOriginal, batch, x in
-      (isOriginal ? first : second).input(
-        ofStep: watch.place, hidden: hidden, sequences: batch.ranges, into: x)
-    } add: { observation, batch, x, y in
-      if let kept = watch.kept {
-        (kept.base + batch.start * watch.width).update(from: y, count: batch.tokens * watch.width)
-      }
-      guard watch.endsSublayer, original !== compressed else { return false }
-      let count = batch.tokens * model.hiddenWidth
-      updates.base.update(repeating: 0, count: count)
-      first.finish(step: watch.place, x: x, tokens: batch.tokens, hidden: updates.base)
-      Kernels.add(updates.base, to: original.base + batch.start * model.hiddenWidth, count: count)
-      guard let outputs = watch.outputs, outputs == model.hiddenWidth, !batch.isHeldOut else { return false }
-      observation.add(outputs: updates.base, count: outputs, compressed: y, tokens: batch.tokens)
-      return true
-    }
-    return observation
-  }
-
-  /// Runs every sequence through an input in both streams.
-  ///
-  /// - Parameter add: what else is done with a batch's inputs in the original x and in the compressed model y; true if it has added
-  ///   them itself.
-  private func observe(
-    _ observation: inout LayerObservation, original: ActivationStore, compressed: ActivationStore,
-    _ input: (
-      _ hidden: UnsafePointer<Float>, _ isOriginal: Bool, _ batch: Batch, _ x: UnsafeMutablePointer<Float>
-    ) throws -> Void,
-    add: (
-      _ observation: inout LayerObservation, _ batch: Batch, _ x: UnsafePointer<Float>,
-      _ y: UnsafePointer<Float>
-    ) throws -> Bool = { _, _, _, _ in false }
-  ) throws {
-    let (width, isOne) = (observation.width, original === compressed)
-    let most = batches.reduce(1) { max($0, $1.tokens) }
-    let x = try ActivationStore(count: most * width, limit: nil)
-    let y = isOne ? x : try ActivationStore(count: most * width, limit: nil)
-    for batch in batches {
-      let offset = batch.start * model.hiddenWidth
-      try input(original.base + offset, true, batch, x.base)
-      if !isOne { try input(compressed.base + offset, false, batch, y.base) }
-      let isFinite = [x, y].map { Kernels.allFinite($0.base, count: batch.tokens * width) }
-      if let bad = isFinite.firstIndex(of: false) {
-        throw PassError(
-          "the \(bad == 0 ? "original" : "compressed") model's activations are not finite on calibration text: "
-            + "its weights overflow; use --method rtn")
-      }
-      if try add(&observation, batch, x.base, y.base) { continue }
-      if batch.isHeldOut {
-        observation.addHeldOut(
-          original: x.base, compressed: y.base, tokens: batch.tokens, stride: heldOutStride(width))
-      } else {
-        observation.add(original: x.base, compressed: y.base, tokens: batch.tokens)
-      }
-    }
-    observation.finish()
-  }
-
-  /// Every so-many-th held-out token is looked at: enough to tell results apart, and as many numbers for wide layers as for narrow.
-  private func heldOutStride(_ width: Int) -> Int {
-    let wanted = max(1024, (1 << 22) / max(1, width))
-    return max(1, calibration.heldOutTokenCount / wanted)
-  }
-
-  private func finish(_ watch: Watch, of block: any RunnableBlock, _ stream: ActivationStore) throws {
-    guard let kept = watch.kept else {
-      return try finish(step: watch.place, of: block, width: watch.width, stream)
-    }
-    for batch in batches {
-      block.finish(
-        step: watch.place, x: kept.base + batch.start * watch.width, tokens: batch.tokens,
-        hidden: stream.base + batch.start * model.hiddenWidth)
-    }
-  }
-
-  private func finish(step: Int, of block: any RunnableBlock, width: Int, _ stream: ActivationStore) throws {
-    guard step % 2 == 1 else { return }
-    let most = batches.reduce(1) { max($0, $1.tokens) }
-    let x = try ActivationStore(count: most * width, limit: nil)
-    for batch in batches {
-      let hidden = stream.base + batch.start * model.hiddenWidth
-      block.input(ofStep: step, hidden: hidden, sequences: batch.ranges, into: x.base)
-      block.finish(step: step, x: x.base, tokens: batch.tokens, hidden: hidden)
-    }
-  }
-
-  private func embed(_ tensors: [StoredTensor], into stream: ActivationStore) throws {
+  private func embed(_ tensors: [StoredTensor], into stream: HiddenStream) throws {
     let lookup = TensorLookup(tensors, path: checkpoint.source.path)
     for batch in batches {
+      let states = try stream.take(batch.start, batch.tokens, reads: false)
       for (sequence, range) in zip(batch.sequences, batch.ranges) {
-        try model.embed(
-          sequence, tensors: lookup,
-          into: stream.base + (batch.start + range.lowerBound) * model.hiddenWidth)
+        try model.embed(sequence, tensors: lookup, into: states + range.lowerBound * model.hiddenWidth)
       }
+      try stream.put(batch.start, batch.tokens)
     }
   }
 
   /// The output's inputs in the original model: a whole walk of its own.
-  private func tiedOutput(_ name: String, scratch: ActivationStore) throws -> Step {
-    try embed(originals(model.embeddingNames), into: scratch)
+  private func tiedOutput(_ name: String, scratch: HiddenStream) throws -> Step {
+    try embed(loaded(model.embeddingNames), into: scratch)
     for index in 0..<model.blockCount {
       try context.progress("observe", Double(index) / Double(model.blockCount))
-      let block = try model.makeBlock(
-        index,
-        tensors: TensorLookup(try originals(model.tensorNames(ofBlock: index)), path: checkpoint.source.path))
+      let tensors = try loaded(model.tensorNames(ofBlock: index))
+      let block = try block(index, tensors)
       for (place, step) in model.steps(ofBlock: index).enumerated() {
         try finish(step: place, of: block, width: step.inputWidth, scratch)
       }
+      for tensor in tensors { try tensor.bytes.load().letGo() }
     }
-    guard let tensor = tensors[name] else {
-      throw PassError("tensor '\(name)' is missing")
-    }
-    var observation = LayerObservation(width: tensor.rowLength)
-    let lookup = TensorLookup(try originals(model.outputNormNames), path: checkpoint.source.path)
-    try observe(&observation, original: scratch, compressed: scratch) { hidden, _, batch, x in
-      try self.model.outputInput(hidden: hidden, tokens: batch.tokens, tensors: lookup, into: x)
-    }
+    guard let tensor = tensors[name] else { throw PassError("tensor '\(name)' is missing") }
     return Step(
-      block: nil, layers: [(name: name, weights: try CalibrationSweep.matrix(tensor))],
-      observation: observation, sources: [])
+      block: nil, layers: [try Layer(tensor)],
+      observation: try outputObservation(tensor, original: scratch, compressed: scratch))
   }
 
-  // MARK: Tensors
-
-  /// Tensors in single precision, the replaced ones as replaced.
-  private func originals(_ names: [String], _ replaced: [String: StoredTensor] = [:]) throws -> [StoredTensor]
-  {
+  /// Tensors of these names with their bytes at hand, the replaced ones as replaced.
+  private func loaded(_ names: [String], _ replaced: [String: StoredTensor] = [:]) throws -> [StoredTensor] {
     try names.compactMap { name in
-      try (replaced[name] ?? tensors[name]).map { try CalibrationSweep.decoded($0) }
+      if let tensor = replaced[name] { return tensor }
+      return try tensors[name].map { try CalibrationSweep.loaded($0) }
     }
-  }
-
-  /// The matrices of these names that are among `tensors`.
-  private static func matrices(_ names: [String], of tensors: [StoredTensor]) throws -> [(
-    name: String, weights: Matrix
-  )] {
-    try names.compactMap { name in
-      try tensors.first { $0.name == name }.map { (name: name, weights: try matrix($0)) }
-    }
-  }
-
-  /// A tensor in single precision.
-  static func decoded(_ tensor: StoredTensor) throws -> StoredTensor {
-    guard tensor.format != .f32 else { return tensor }
-    return tensor.replaced(by: try matrix(tensor))
-  }
-
-  /// A tensor's numbers: a vector is one row.
-  static func matrix(_ tensor: StoredTensor) throws -> Matrix {
-    try TensorCoding.decode(
-      try tensor.bytes.load(), format: tensor.format, rows: tensor.rowCount, columns: tensor.rowLength)
   }
 }

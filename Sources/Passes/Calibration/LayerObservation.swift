@@ -17,6 +17,8 @@ package struct LayerObservation: Sendable {
   package private(set) var maxima: [Float]
   /// The inputs of some held-out tokens, tokens × width: the original's and the compressed model's.
   package private(set) var heldOut: (original: [Float], compressed: [Float]) = ([], [])
+  /// Memory for rows as they are summed up, until there is nothing more to add.
+  private var scratch: (first: ActivationScratch, second: ActivationScratch)? = (.init(), .init())
 
   /// Nothing seen so far.
   package init(width: Int) {
@@ -35,8 +37,7 @@ package struct LayerObservation: Sendable {
   ///
   /// - Parameter original: the original's inputs; the same pointer as `compressed` where there is no difference.
   package mutating func add(original: UnsafePointer<Float>, compressed: UnsafePointer<Float>, tokens: Int) {
-    if original != compressed { addCross(original, width: width, compressed: compressed, tokens: tokens) }
-    add(compressed, tokens: tokens)
+    add(z: original == compressed ? nil : original, width: width, compressed: compressed, tokens: tokens)
   }
 
   /// Adds `tokens` inputs beside the original layer's outputs, `count` for each token.
@@ -44,32 +45,31 @@ package struct LayerObservation: Sendable {
     outputs: UnsafePointer<Float>, count: Int, compressed: UnsafePointer<Float>, tokens: Int
   ) {
     crossesOutputs = true
-    addCross(outputs, width: count, compressed: compressed, tokens: tokens)
-    add(compressed, tokens: tokens)
+    add(z: outputs, width: count, compressed: compressed, tokens: tokens)
   }
 
-  private mutating func addCross(
-    _ original: UnsafePointer<Float>, width rows: Int, compressed: UnsafePointer<Float>, tokens: Int
+  private mutating func add(
+    z: UnsafePointer<Float>?, width rows: Int, compressed: UnsafePointer<Float>, tokens: Int
   ) {
-    if cross.isEmpty { cross = [Float](repeating: 0, count: rows * width) }
-    cross.withUnsafeMutableBufferPointer {
-      if let base = $0.baseAddress {
-        LinearAlgebra.addCross(
-          of: original, columnsA: rows, compressed, columnsB: width, rows: tokens, to: base)
+    guard let scratch else { preconditionFailure("the observation is finished") }
+    let inputs = MomentRows(compressed, tokens: tokens, columns: width, scratch: scratch.first)
+    if let z {
+      if cross.isEmpty { cross = [Float](repeating: 0, count: rows * width) }
+      let others = MomentRows(z, tokens: tokens, columns: rows, scratch: scratch.second)
+      cross.withUnsafeMutableBufferPointer {
+        if let base = $0.baseAddress { LinearAlgebra.addCross(of: others, inputs, to: base) }
       }
     }
-  }
-
-  private mutating func add(_ compressed: UnsafePointer<Float>, tokens: Int) {
     gram.withUnsafeMutableBufferPointer {
-      if let base = $0.baseAddress {
-        LinearAlgebra.addGram(of: compressed, rows: tokens, columns: width, to: base)
-      }
+      if let base = $0.baseAddress { LinearAlgebra.addLowerGram(of: inputs, to: base) }
     }
     maxima.withUnsafeMutableBufferPointer { maxima in
       for token in 0..<tokens {
         let row = compressed + token * width
-        for column in 0..<width { maxima[column] = max(maxima[column], abs(row[column])) }
+        for column in 0..<width {
+          let size = abs(row[column])
+          if size > maxima[column] { maxima[column] = size }
+        }
       }
     }
     self.tokens += tokens
@@ -85,11 +85,14 @@ package struct LayerObservation: Sendable {
     }
   }
 
-  /// Turns sums into means.
+  /// Turns sums into means; nothing can be added any more.
   package mutating func finish() {
+    scratch = nil
     let factor = 1 / Float(max(1, tokens))
     gram.withUnsafeMutableBufferPointer {
-      if let base = $0.baseAddress { Kernels.scale(base, by: factor, count: $0.count) }
+      guard let base = $0.baseAddress else { return }
+      Kernels.scale(base, by: factor, count: $0.count)
+      LinearAlgebra.mirrorLower(base, count: width)
     }
     cross.withUnsafeMutableBufferPointer {
       if let base = $0.baseAddress { Kernels.scale(base, by: factor, count: $0.count) }

@@ -45,20 +45,26 @@ final class CalibratedPruning {
       sensitivity = try PredictionSensitivity(checkpoint, calibration: calibration, context: context)
     }
     try allocate()
-    try sweep.run(observesOutputs: method.refits) { step in
+    var options = CalibrationSweep.Options()
+    options.observesOutputs = method.refits
+    let spill = TensorSpill()
+    try sweep.run(options) { step in
       var result: [String: StoredTensor] = [:]
       var shared: Shared?
-      for (name, weights) in step.layers where self.chosen.contains(name) {
+      for layer in step.layers where self.chosen.contains(layer.name) {
+        let name = layer.name
         guard step.observation.tokens > 0, let tensor = self.checkpoint.tensor(name) else { continue }
-        let seen = try shared ?? Shared(step.observation, moves: self.method.refits)
+        let seen = try shared ?? Shared(step, moves: self.method.refits)
         shared = seen
-        let matrix = try self.prune(weights, name, step.observation, seen)
+        let matrix = try self.prune(try layer.weights, name, step.observation, seen)
         var copy = tensor
-        copy.bytes = TensorBytes(try TensorCoding.encode(matrix, format: tensor.format))
+        let bytes = try TensorCoding.encode(matrix, format: tensor.format)
+        copy.bytes = TensorBytes(bytes)
         copy.isSparse = true
         result[name] = copy
+        copy.bytes = try spill.keep(bytes)
+        self.replaced[name] = copy
       }
-      self.replaced.merge(result) { $1 }
       return result
     }
     var result = PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
@@ -87,7 +93,7 @@ final class CalibratedPruning {
     var outliers: [(block: Int, names: [String: Int], above: Int, count: Int)] = []
     try sweep.observe { step in
       guard step.observation.tokens > 0 else { return }
-      let layers = step.layers.filter { self.chosen.contains($0.name) }
+      let layers = try step.layers.filter { self.chosen.contains($0.name) }.map { ($0.name, try $0.weights) }
       guard !layers.isEmpty else { return }
       if self.pass.allocation == .loss {
         for (name, losses) in try self.losses(layers, step.observation) {
@@ -163,10 +169,11 @@ final class CalibratedPruning {
     /// H with its ridge.
     let gram: [Float]
 
-    init(_ observation: LayerObservation, moves: Bool) throws {
+    init(_ step: CalibrationSweep.Step, moves: Bool) throws {
+      let observation = step.observation
       let n = observation.width
-      factor = try FeedbackFactor(gram: observation.gram, count: n, keepsFactor: moves)
-      movement = moves ? TargetMovement(observation, factor: factor) : nil
+      factor = try FeedbackFactor(gram: observation.gram, count: n)
+      movement = moves ? try TargetMovement(step, factor: factor) : nil
       let mean = observation.diagonal.reduce(0.0) { $0 + Double($1) } / Double(max(1, n))
       var gram = observation.gram
       for place in 0..<n { gram[place * n + place] += Float(mean > 0 ? factor.ridge * mean : 1) }
@@ -213,9 +220,10 @@ final class CalibratedPruning {
     _ weights: Matrix, _ name: String, _ observation: LayerObservation, _ shared: Shared,
     _ choose: (Matrix) -> PruneMask
   ) throws -> Matrix {
-    let rounding = LayerRounding(weights, observation: observation, factor: shared.factor)
-    let moved = shared.movement?.movement(of: weights) ?? []
-    let target = rounding.target(blend: Self.blend, movement: moved)
+    var target = weights
+    if let moved = shared.movement?.movement(of: weights, at: 0..<weights.rows) {
+      for place in moved.indices { target.elements[place] += Self.blend * moved[place] }
+    }
     let outputs = try outputs(of: name, rows: weights.rows)
     let mask =
       method == .admm
@@ -223,7 +231,8 @@ final class CalibratedPruning {
       : choose(Self.scores(target, observation))
     let refit = MaskedRefit(target: target, gram: shared.gram, outputs: outputs)
     let result = refit.refit(from: target, mask: mask, iterations: Self.steps)
-    let error = try rounding.heldOutError(of: result.bytes, format: .f32)
+    let error = try RoundingSample(weights, heldOut: observation.heldOut, format: .f32).error(
+      of: result.bytes)
     outcomes[name] = TensorOutcome(method: method.rawValue, heldOutError: error, blend: Double(Self.blend))
     return result
   }

@@ -56,11 +56,11 @@ package struct InputRepair {
       return Result(weights: plain)
     }
     let products = (own: product(observation.gram), other: otherProduct())
-    let reference = LayerRounding.outputs(weights, inputs: observation.heldOut.original)
+    let reference = RoundingSample.outputs(weights, inputs: observation.heldOut.original)
     let energy = reference.reduce(0.0) { $0 + Double($1) * Double($1) }
     func error(_ matrix: Matrix) -> Double? {
       guard energy > 0 else { return nil }
-      let outputs = LayerRounding.outputs(matrix, inputs: observation.heldOut.compressed)
+      let outputs = RoundingSample.outputs(matrix, inputs: observation.heldOut.compressed)
       return zip(reference, outputs).reduce(0.0) { $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1) } / energy
     }
     let plainError = error(plain)

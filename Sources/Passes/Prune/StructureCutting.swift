@@ -44,9 +44,16 @@ final class StructureCutting {
   func cut() throws -> PassResult {
     let sweep = try prepare()
     if let sweep {
-      try sweep.run(observesOutputs: true) { step in
+      var options = CalibrationSweep.Options()
+      options.observesOutputs = true
+      let spill = TensorSpill()
+      try sweep.run(options) { step in
         let made = try self.transform(step)
-        self.replaced.merge(made) { $1 }
+        for (name, tensor) in made {
+          var copy = tensor
+          copy.bytes = try spill.keep(try tensor.bytes.load())
+          self.replaced[name] = copy
+        }
         return made
       }
     } else {
@@ -147,7 +154,8 @@ final class StructureCutting {
   private func transform(_ step: CalibrationSweep.Step) throws -> [String: StoredTensor] {
     if step.block == nil { return try transformOuter(step) }
     var result: [String: StoredTensor] = [:]
-    for (name, weights) in step.layers {
+    for layer in step.layers {
+      let (name, weights) = (layer.name, try layer.weights)
       let role = checkpoint.role(of: name)
       let block = step.block ?? 0
       if !keptBlocks.contains(block) {
@@ -205,7 +213,8 @@ final class StructureCutting {
 
   /// Embedding and output.
   private func transformOuter(_ step: CalibrationSweep.Step) throws -> [String: StoredTensor] {
-    guard !width.isEmpty, let (name, weights) = step.layers.first else { return [:] }
+    guard !width.isEmpty, let layer = step.layers.first else { return [:] }
+    let (name, weights) = (layer.name, try layer.weights)
     let isEmbedding = checkpoint.role(of: name) == .tokenEmbedding
     if step.observation.tokens > 0, isEmbedding { measureEnergy(step.observation) }
     let repair = InputRepair(weights, observation: step.observation, kept: width)

@@ -34,14 +34,18 @@ package struct ActivationAwareScaling {
     guard !step.sources.isEmpty, layers.count == step.layers.count, step.observation.tokens > 0,
       let scale = try bestScale(layers, step.observation)
     else { return [] }
-    return step.scaled(by: scale, stored: stored)
+    return try step.scaled(by: scale, stored: stored)
   }
 
   private func bestScale(
-    _ layers: [(name: String, weights: Matrix)], _ observation: LayerObservation
+    _ layers: [CalibrationSweep.Layer], _ observation: LayerObservation
   ) throws -> [Float]? {
-    let samples = layers.map {
-      (format: formats[$0.name] ?? .q4_k, weights: $0.weights.sampled(ActivationAwareScaling.sampleRows))
+    let samples = try layers.map { layer in
+      (
+        format: formats[layer.name] ?? .q4_k,
+        weights: try layer.weights(
+          at: Matrix.sampledPlaces(layer.rows, ActivationAwareScaling.sampleRows))
+      )
     }
     let activity = observation.diagonal.map { max($0, 1e-12).squareRoot() }
     let magnitude = ActivationAwareScaling.magnitude(samples.map(\.weights))

@@ -11,11 +11,6 @@ struct CalibratedQuantization {
   var smoothing = Smoothing.none
   let context: PassContext
 
-  /// How far targets are moved towards the weights that suit the compressed model's inputs; the best on held-out tokens is kept.
-  private static let blends: [Float] = [1, 0.5]
-  /// Passes of coordinate descent.
-  private static let sweeps = 2
-
   /// The checkpoint with every planned tensor rounded, and what became of each; nil when the model cannot be observed.
   func apply(to checkpoint: Checkpoint) throws -> PassResult? {
     guard let calibration = context.calibration, !calibration.sequences.isEmpty,
@@ -29,9 +24,10 @@ struct CalibratedQuantization {
     var floats: [String: StoredTensor] = [:]
     let smoothing = ActivationSmoothing(smoothing, formats: formats, stored: stored)
     var exponents: [String: Float?] = [:]
-    var preparing: CalibrationSweep.Preparation?
+    var options = CalibrationSweep.Options()
+    (options.observesOutputs, options.runsAsStored) = (true, true)
     if method == .awq || self.smoothing != .none {
-      preparing = { step in
+      options.preparing = { step in
         let changed: [StoredTensor]
         if method == .awq {
           changed = try scaling.scaled(step)
@@ -44,34 +40,39 @@ struct CalibratedQuantization {
         return changed
       }
     }
-    try sweep.run(preparing: preparing, observesOutputs: true) { step in
+    let spill = TensorSpill()
+    try sweep.run(options) { step in
       var result: [String: StoredTensor] = [:]
-      var seen: (factor: FeedbackFactor, movement: TargetMovement?)?
-      for (name, weights) in step.layers {
+      var seen: RoundingStatistics?
+      for layer in step.layers {
+        let name = layer.name
         guard let tensor = stored[name], let format = formats[name], format != tensor.format,
           let codec = CodecList.gridCodec(for: format)
         else { continue }
         let rounded: LayerRounding.Result
         if step.observation.tokens > 0 {
-          let shared = try seen ?? statistics(of: step.observation)
+          if seen == nil { try sweep.begin("factor") }
+          let shared = try seen ?? RoundingStatistics(step)
           seen = shared
-          rounded = try round(
-            LayerRounding(weights, observation: step.observation, factor: shared.factor),
-            movement: shared.movement, codec: codec)
+          try sweep.begin("round")
+          rounded = try LayerRounding(layer: layer, statistics: shared, codec: codec).rounded(method)
         } else {
           rounded = LayerRounding.Result(
-            bytes: try TensorCoding.encode(weights, format: format), outcome: TensorOutcome(method: "rtn"))
+            bytes: try LayerRounding.encodedWhole(layer, format) { rows, _ in
+              try TensorCoding.encode(rows, format: format)
+            }, outcome: TensorOutcome(method: "rtn"))
         }
         var copy = tensor
         copy.format = format
         copy.bytes = TensorBytes(rounded.bytes)
         result[name] = copy
+        copy.bytes = try spill.keep(rounded.bytes)
+        replaced[name] = copy
         outcomes[name] = rounded.outcome
         if let exponent = exponents[name] {
           outcomes[name]?.note = exponent.map { "smoothed with exponent \($0)" } ?? "not smoothed"
         }
       }
-      replaced.merge(result) { $1 }
       return result
     }
     // What scales were folded into and is not rounded itself: norms, biases.
@@ -83,53 +84,5 @@ struct CalibratedQuantization {
     var result = PassResult(checkpoint: rounded, plan: plan)
     result.outcomes = outcomes
     return result
-  }
-
-  /// What layers with one input share.
-  private func statistics(of observation: LayerObservation) throws -> (FeedbackFactor, TargetMovement?) {
-    let factor = try FeedbackFactor(
-      gram: observation.gram, count: observation.width, keepsFactor: !observation.cross.isEmpty)
-    return (factor, TargetMovement(observation, factor: factor))
-  }
-
-  /// The best of the method's results on held-out tokens, plain rounding included.
-  private func round(_ layer: LayerRounding, movement: TargetMovement?, codec: any GridCodec) throws
-    -> LayerRounding.Result
-  {
-    let format = codec.format
-    let plain = try TensorCoding.encode(layer.weights, format: format)
-    let plainError = try layer.heldOutError(of: plain, format: format)
-    var best = LayerRounding.Result(
-      bytes: plain, outcome: TensorOutcome(method: "rtn", heldOutError: plainError, plainError: plainError))
-    func consider(_ bytes: ByteRegion, method: String, blend: Double? = nil) throws {
-      let error = try layer.heldOutError(of: bytes, format: format)
-      if let error, let old = best.outcome.heldOutError, error >= old { return }
-      best = LayerRounding.Result(
-        bytes: bytes,
-        outcome: TensorOutcome(method: method, heldOutError: error, plainError: plainError, blend: blend))
-    }
-    let diagonal = layer.observation.diagonal
-    if method == .rtn { return best }
-    if method != .gptq {
-      try consider(
-        try TensorCoding.encode(layer.weights, format: format, importance: diagonal), method: method.rawValue)
-      return best
-    }
-    let moved = movement?.movement(of: layer.weights) ?? []
-    func rounded(_ blend: Float, sweeps: Int) throws -> ByteRegion {
-      try layer.rounded(
-        layer.target(blend: blend, movement: moved), codec: codec, importance: diagonal, sweeps: sweeps)
-    }
-    guard !moved.isEmpty, layer.observation.heldOutTokens > 0 else {
-      try consider(rounded(1, sweeps: Self.sweeps), method: "gptq", blend: moved.isEmpty ? nil : 1)
-      return best
-    }
-    for blend in Self.blends {
-      try consider(rounded(blend, sweeps: 0), method: "gptq", blend: Double(blend))
-    }
-    // The blend that is best before coordinate descent is best behind it, too: only that one is worth the time.
-    let blend = best.outcome.blend.map { Float($0) } ?? Self.blends[0]
-    try consider(rounded(blend, sweeps: Self.sweeps), method: "gptq", blend: Double(blend))
-    return best
   }
 }

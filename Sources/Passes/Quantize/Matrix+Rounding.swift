@@ -57,9 +57,9 @@ extension StoredTensor {
 extension CalibrationSweep.Step {
   /// The tensors of a step, in single precision, with the layers' columns times `scale` and what makes their inputs divided
   /// by it.
-  func scaled(by scale: [Float], stored: [String: StoredTensor]) -> [StoredTensor] {
-    var result = layers.compactMap { layer in
-      stored[layer.name].map { $0.replaced(by: layer.weights.scalingColumns(by: scale)) }
+  func scaled(by scale: [Float], stored: [String: StoredTensor]) throws -> [StoredTensor] {
+    var result = try layers.compactMap { layer in
+      try stored[layer.name].map { $0.replaced(by: try layer.weights.scalingColumns(by: scale)) }
     }
     for (name, matrix) in sources {
       var divided = matrix

@@ -53,7 +53,7 @@ package struct ActivationSmoothing {
     guard isRounded, !step.sources.isEmpty, !step.layers.isEmpty, step.observation.tokens > 0 else {
       return Result()
     }
-    let weights = step.layers.map(\.weights)
+    let weights = try step.layers.map { try $0.weights }
     let exponent: Float?
     switch smoothing {
     case .none: exponent = nil
@@ -63,7 +63,7 @@ package struct ActivationSmoothing {
     guard let exponent,
       let scale = ActivationSmoothing.scale(exponent, activations: step.observation.maxima, weights: weights)
     else { return Result() }
-    return Result(tensors: step.scaled(by: scale, stored: stored), exponent: exponent)
+    return Result(tensors: try step.scaled(by: scale, stored: stored), exponent: exponent)
   }
 
   /// s_j for an exponent, with geometric mean 1; nil when no column has both inputs and weights.
@@ -92,7 +92,7 @@ package struct ActivationSmoothing {
     ).sampled(ActivationSmoothing.sampleTokens)
     guard inputs.rows > 0 else { return nil }
     let samples = weights.map { $0.sampled(ActivationSmoothing.sampleRows) }
-    let outputs = samples.map { LayerRounding.outputs($0, inputs: inputs.elements) }
+    let outputs = samples.map { RoundingSample.outputs($0, inputs: inputs.elements) }
     var best: (exponent: Float?, error: Double) = (
       nil, try ActivationSmoothing.error(nil, samples, inputs, outputs)
     )
@@ -115,7 +115,7 @@ package struct ActivationSmoothing {
     var sum = 0.0
     for (matrix, expected) in zip(weights, outputs) {
       let scaled = scale.map { matrix.scalingColumns(by: $0) } ?? matrix
-      let found = LayerRounding.integerOutputs(
+      let found = RoundingSample.integerOutputs(
         try TensorCoding.encode(scaled, format: .w8a8), rows: matrix.rows, columns: matrix.columns,
         inputs: x.elements)
       var (error, energy) = (0.0, 0.0)

@@ -30,7 +30,8 @@ struct ScalingTests {
       formats: ["layer": .q4_0], stored: ["layer": tensor("layer", [24, 64]), "norm": tensor("norm", [64])])
     let changed = try scaling.scaled(
       CalibrationSweep.Step(
-        block: 0, layers: [("layer", sample.weights)], observation: observation, sources: [("norm", norm)]))
+        block: 0, layers: [.init("layer", sample.weights)], observation: observation,
+        sources: [("norm", norm)]))
     #expect(changed.map(\.name) == ["layer", "norm"])
     let layer = try #require(changed.first).bytes.load()
     let scaled = try #require(changed.last).bytes.load()
@@ -49,7 +50,8 @@ struct ScalingTests {
     let sample = RoundingCase(rows: 4, columns: 32, tokens: 20, seed: 1)
     let changed = try ActivationAwareScaling(formats: ["layer": .q4_0], stored: [:]).scaled(
       CalibrationSweep.Step(
-        block: 0, layers: [("layer", sample.weights)], observation: LayerObservation(width: 32), sources: []))
+        block: 0, layers: [.init("layer", sample.weights)], observation: LayerObservation(width: 32),
+        sources: []))
     #expect(changed.isEmpty)
   }
 }

@@ -48,10 +48,8 @@ struct SmoothingTests {
     }
     observation.finish()
     let layers = names.enumerated().map { index, name in
-      (
-        name: name,
-        weights: RoundingCase(rows: rows, columns: columns, tokens: 2, seed: UInt64(40 + index)).weights
-      )
+      CalibrationSweep.Layer(
+        name, RoundingCase(rows: rows, columns: columns, tokens: 2, seed: UInt64(40 + index)).weights)
     }
     let norm = Matrix(rows: 1, columns: columns, elements: (0..<columns).map { 1 + Float($0) / 64 })
     return CalibrationSweep.Step(
@@ -104,7 +102,7 @@ struct SmoothingTests {
     ])
   func scales(_ exponent: Float) throws {
     let step = Self.step(outlier: 30)
-    let weights = step.layers.map(\.weights)
+    let weights = try step.layers.map { try $0.weights }
     let found = try #require(
       ActivationSmoothing.scale(exponent, activations: step.observation.maxima, weights: weights))
     let expected = (0..<Self.columns).map { column -> Double in
@@ -128,10 +126,11 @@ struct SmoothingTests {
     #expect(result.tensors.map(\.name) == ["query", "key", "norm"])
     let regions = try result.tensors.map { try $0.bytes.load() }
     for (place, layer) in step.layers.enumerated() {
+      let weights = try layer.weights.elements
       for index in 0..<Self.rows * Self.columns {
         let w = regions[place].base.loadUnaligned(fromByteOffset: 4 * index, as: Float.self)
         let n = regions[2].base.loadUnaligned(fromByteOffset: 4 * (index % Self.columns), as: Float.self)
-        let expected = layer.weights.elements[index] * step.sources[0].weights[0, index % Self.columns]
+        let expected = weights[index] * step.sources[0].weights[0, index % Self.columns]
         #expect(abs(w * n - expected) <= 1e-5 * abs(expected) + 1e-9)
       }
     }
@@ -142,7 +141,7 @@ struct SmoothingTests {
     let step = Self.step(outlier: 60)
     let exponent = try #require(try Self.smoothing(.chosen).smoothed(step).exponent)
     #expect(ActivationSmoothing.exponents.contains(exponent))
-    let weights = step.layers.map(\.weights)
+    let weights = try step.layers.map { try $0.weights }
     let scale = try #require(
       ActivationSmoothing.scale(exponent, activations: step.observation.maxima, weights: weights))
     let inputs = Self.inputs(outlier: 60, seed: 33)

@@ -172,7 +172,7 @@ struct ErrorFeedbackTests {
         }
       }
     }
-    let factor = try FeedbackFactor(gram: h, count: count, keepsFactor: true)
+    let factor = try FeedbackFactor(gram: h, count: count)
     var shift = zip(c, h).map { $0 - $1 }
     shift.withUnsafeMutableBufferPointer {
       if let base = $0.baseAddress { factor.solve(base, rows: count) }
@@ -220,6 +220,27 @@ struct ErrorFeedbackTests {
         for column in 0..<256 where zeros[row * 256 + column] { #expect(values[column] == 0) }
         let same = zip(values, naive).filter { abs($0 - $1) < 1e-6 }.count
         if sweeps == 0 { #expect(same > 240, "\(format): \(same) of 256 as by the definition") }
+      }
+    }
+  }
+
+  @Test("rows are solved for in single precision as in double, over several blocks of columns")
+  func solve() throws {
+    let count = 300
+    let sample = RoundingCase(rows: 140, columns: count, tokens: 900, seed: 19)
+    let factor = try FeedbackFactor(gram: sample.gram, count: count)
+    var found = sample.weights
+    found.elements.withUnsafeMutableBufferPointer {
+      if let base = $0.baseAddress { factor.solve(base, rows: 140) }
+    }
+    let mean = (0..<count).reduce(0.0) { $0 + Double(sample.gram[$1 * count + $1]) } / Double(count)
+    for row in [0, 77, 139] {
+      // y (H + λI) is the row that it was solved for.
+      for column in 0..<count {
+        let sum = (0..<count).reduce(factor.ridge * mean * Double(found[row, column])) {
+          $0 + Double(found[row, $1]) * Double(sample.gram[$1 * count + column])
+        }
+        #expect(abs(sum - Double(sample.weights[row, column])) < 1e-3, "row \(row), column \(column)")
       }
     }
   }

@@ -28,9 +28,9 @@ BARS = [
     Bar("prefill 512", "prefill", "Q8_0", 2.0, threads=True),
     Bar("prefill 512", "prefill", "F16", threads=True),
     Bar("prefill 512", "prefill", "BF16", 1.2, threads=True),
-    Bar("quantize F16", "quantize", "Q4_K", 4.0),
-    Bar("quantize F16", "quantize", "Q4_0", 1.0),
-    Bar("quantize F16", "quantize", "Q8_0", 1.0),
+    Bar("quantize F16", "quantize", "Q4_K", 4.0, threads=True),
+    Bar("quantize F16", "quantize", "Q4_0", 1.0, threads=True),
+    Bar("quantize F16", "quantize", "Q8_0", 1.0, threads=True),
     Bar("perplexity and KL divergence", "evaluation", "Q4_K_M", 1.5),
     Bar("pack", "pack", "Q4_K_M", 1.0),
     Bar("pack", "pack", "BF16", 1.0),
@@ -42,4 +42,5 @@ BARS = [
     Bar("calibrated int4", "calibrated", "44", slow=True),
     Bar("calibrated int4", "calibrated", "88", slow=True),
 ]
+CALIBRATION_TOKENS = 32768
 CALIBRATED_MEMORY = 1.5e9  # bytes, with 32k tokens, whatever the number of layers

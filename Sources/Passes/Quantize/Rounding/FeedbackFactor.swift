@@ -19,8 +19,6 @@ package struct FeedbackFactor: Sendable {
   package let residual: [Float]
   /// What was added to the diagonal, as a part of its mean.
   package let ridge: Double
-  /// L, row-major, where it is needed for targets; else empty.
-  private let lower: [Double]
 
   /// The ridges that are tried, one after the other, as parts of the mean of the diagonal.
   package static let ridges = [0.01, 0.1, 1, 10]
@@ -30,13 +28,9 @@ package struct FeedbackFactor: Sendable {
   /// Columns are rounded from the largest diagonal element to the smallest ("activation order"). Columns that were never
   /// active have nothing to do with the others, so they are rounded plainly.
   ///
-  /// - Parameters:
-  ///   - gram: `count` × `count`, symmetric, means over tokens.
-  ///   - keepsFactor: whether ``solve(_:rows:)`` will be called.
+  /// - Parameter gram: `count` × `count`, symmetric, means over tokens.
   /// - Throws: ``PassError`` when even the largest ridge leaves the matrix without a factor: it holds NaN.
-  package init(
-    gram: [Float], count: Int, keepsFactor: Bool = false, ridges: [Double] = FeedbackFactor.ridges
-  ) throws {
+  package init(gram: [Float], count: Int, ridges: [Double] = FeedbackFactor.ridges) throws {
     let diagonal = (0..<count).map { gram[$0 * count + $0] }
     let mean = diagonal.reduce(0.0) { $0 + Double($1) } / Double(max(1, count))
     let order = (0..<count).sorted { (diagonal[$0], $1) < (diagonal[$1], $0) }
@@ -49,44 +43,18 @@ package struct FeedbackFactor: Sendable {
       self.count = count
       self.order = order
       self.ridge = ridge
-      self.gram = FeedbackFactor.ordered(gram, order, adding: Float(added))
       var residual = [Float](repeating: 0, count: count)
       for i in 0..<count { residual[order[i]] = Float(matrix[i * count + i] * matrix[i * count + i]) }
       self.residual = residual
       feedback = FeedbackFactor.scaled(matrix, count: count)
-      lower = keepsFactor ? matrix : []
+      // What takes the most memory goes before the next matrix comes.
+      matrix = []
+      self.gram = FeedbackFactor.ordered(gram, order, adding: Float(added))
       return
     }
     throw PassError(
       "the activations' covariance has no Cholesky factor, whatever is added to its diagonal: use --method rtn"
     )
-  }
-
-  /// Replaces each row r of `rows` by r (H + λI)⁻¹, in the columns' own order; in double precision.
-  ///
-  /// - Precondition: the factor was kept.
-  /// - Parameter rows: `count` numbers each.
-  package func solve(_ rows: UnsafeMutablePointer<Float>, rows rowCount: Int) {
-    precondition(lower.count == count * count, "the factor was not kept")
-    nonisolated(unsafe) let base = rows
-    let piece = 64
-    Parallel.forEach((rowCount + piece - 1) / piece) { index in
-      let (first, height) = (index * piece, min(piece, rowCount - index * piece))
-      withUnsafeTemporaryAllocation(of: Double.self, capacity: height * count) { wide in
-        guard let line = wide.baseAddress else { return }
-        for row in 0..<height {
-          for place in 0..<count {
-            line[row * count + place] = Double(base[(first + row) * count + order[place]])
-          }
-        }
-        LinearAlgebra.solve(cholesky: lower, count: count, rows: line, rowCount: height)
-        for row in 0..<height {
-          for place in 0..<count {
-            base[(first + row) * count + order[place]] = Float(line[row * count + place])
-          }
-        }
-      }
-    }
   }
 
   /// A symmetric matrix in another order, with something added to its diagonal.

@@ -2,7 +2,30 @@ import ModelFiles
 import TensorCore
 import WeightCodecs
 
-/// Rounds one layer's weights to a format by what its inputs were seen to be, and says how well.
+/// What the layers of a step share when they are rounded.
+struct RoundingStatistics {
+  /// The factored covariance.
+  let factor: FeedbackFactor
+  /// How far targets may move; nil where inputs did not move.
+  let movement: TargetMovement?
+  /// E[x′²] of each column.
+  let diagonal: [Float]
+  /// Held-out inputs in the original and in the compressed model, tokens × width.
+  let heldOut: (original: [Float], compressed: [Float])
+
+  /// The statistics of `step`.
+  init(_ step: CalibrationSweep.Step) throws {
+    let observation = step.observation
+    factor = try FeedbackFactor(gram: observation.gram, count: observation.width)
+    movement = try TargetMovement(step, factor: factor)
+    (diagonal, heldOut) = (observation.diagonal, observation.heldOut)
+  }
+}
+
+/// Rounds one layer's weights to a format by what its inputs were seen to be, some rows at a time.
+///
+/// Rows know nothing of each other, so choices between results are made on some of them; only what was chosen is done to
+/// all. What is reported is the chosen result's error on those rows.
 struct LayerRounding {
   /// A rounded matrix.
   struct Result {
@@ -10,31 +33,110 @@ struct LayerRounding {
     var outcome: TensorOutcome
   }
 
-  /// The weights that are rounded, rows × columns.
-  let weights: Matrix
-  /// What the layer saw.
-  let observation: LayerObservation
-  /// The factored covariance, shared by layers with one input.
-  let factor: FeedbackFactor
-  /// The weights that are zero and stay so; nil in a dense matrix.
-  private let zeros: [Bool]?
-  /// The outputs on held-out tokens, tokens × rows, of the original layer on the original inputs.
-  private let outputs: [Float]
-  private let energy: Double
-
-  init(_ weights: Matrix, observation: LayerObservation, factor: FeedbackFactor) {
-    self.weights = weights
-    self.observation = observation
-    self.factor = factor
-    zeros = weights.prunedWeights
-    outputs = LayerRounding.outputs(weights, inputs: observation.heldOut.original)
-    energy = outputs.reduce(0) { $0 + Double($1) * Double($1) }
+  /// How a layer can be rounded.
+  private enum Way {
+    /// Plainly, or with scales fitted by what inputs are.
+    case plain, weighted
+    /// With error feedback, the target moved by `blend`, and passes of coordinate descent.
+    case feedback(blend: Float, sweeps: Int)
   }
 
-  /// The target for a blend: W + a (V − W).
-  func target(blend: Float, movement: [Float]) -> Matrix {
+  let layer: CalibrationSweep.Layer
+  let statistics: RoundingStatistics
+  let codec: any GridCodec
+
+  /// How far targets are moved towards the weights that suit the compressed model's inputs.
+  private static let blends: [Float] = [1, 0.5]
+  /// Passes of coordinate descent.
+  private static let sweeps = 2
+  /// The rows that choices are made on.
+  private static let sampleRows = 512
+  /// The weights of a slab of rows.
+  private static let slabWeights = 8 << 20
+
+  /// The rows of a matrix in slabs that are worked on one after the other.
+  static func slabs(rows: Int, columns: Int) -> [Range<Int>] {
+    let height = max(64, slabWeights / max(1, columns) / 64 * 64)
+    return stride(from: 0, to: rows, by: height).map { $0..<min(rows, $0 + height) }
+  }
+
+  /// The best of the method's results on held-out tokens, plain rounding included.
+  func rounded(_ method: QuantizePass.Method) throws -> Result {
+    let places = Matrix.sampledPlaces(layer.rows, Self.sampleRows)
+    let sample = RoundingSample(
+      try layer.weights(at: places), heldOut: statistics.heldOut, format: codec.format)
+    let plainError = try sample.error(of: try encoded(sample.weights, places, .plain))
+    var best: (way: Way, outcome: TensorOutcome) = (
+      .plain, TensorOutcome(method: "rtn", heldOutError: plainError, plainError: plainError)
+    )
+    func consider(_ way: Way, _ name: String, blend: Float? = nil) throws {
+      var outcome = TensorOutcome(method: name, plainError: plainError, blend: blend.map { Double($0) })
+      // Without held-out tokens the last way is taken, and nothing need be tried.
+      if plainError != nil {
+        outcome.heldOutError = try sample.error(of: try encoded(sample.weights, places, way))
+      }
+      if let error = outcome.heldOutError, let old = best.outcome.heldOutError, error >= old { return }
+      best = (way, outcome)
+    }
+    switch method {
+    case .rtn: break
+    case .gptq:
+      if statistics.movement == nil {
+        try consider(.feedback(blend: 0, sweeps: Self.sweeps), "gptq")
+      } else {
+        for blend in plainError == nil ? [] : Self.blends {
+          try consider(.feedback(blend: blend, sweeps: 0), "gptq", blend: blend)
+        }
+        // The blend that is best before coordinate descent is best behind it, too: only that one is worth the time.
+        let blend = best.outcome.blend.map { Float($0) } ?? Self.blends[0]
+        try consider(.feedback(blend: blend, sweeps: Self.sweeps), "gptq", blend: blend)
+      }
+    default: try consider(.weighted, method.rawValue)
+    }
+    return Result(bytes: try encodedWhole(best.way), outcome: best.outcome)
+  }
+
+  /// All rows, a slab at a time.
+  private func encodedWhole(_ way: Way) throws -> ByteRegion {
+    try LayerRounding.encodedWhole(layer, codec.format) { try encoded($0, $1, way) }
+  }
+
+  /// A layer's bytes in a format whose rows know nothing of each other.
+  ///
+  /// - Parameter encode: encodes some rows.
+  static func encodedWhole(
+    _ layer: CalibrationSweep.Layer, _ format: TensorFormat,
+    _ encode: (_ rows: Matrix, _ places: Range<Int>) throws -> ByteRegion
+  ) throws -> ByteRegion {
+    guard let line = format.byteCount(rows: 1, columns: layer.columns) else {
+      return try encode(try layer.weights, 0..<layer.rows)
+    }
+    return try ByteRegion(uninitializedCount: layer.rows * line) { target in
+      for range in slabs(rows: layer.rows, columns: layer.columns) {
+        let bytes = try encode(try layer.weights(range), range)
+        UnsafeMutableRawBufferPointer(rebasing: target[range.lowerBound * line..<range.upperBound * line])
+          .copyMemory(from: bytes.buffer)
+      }
+    }
+  }
+
+  private func encoded(_ weights: Matrix, _ places: some Collection<Int>, _ way: Way) throws -> ByteRegion {
+    switch way {
+    case .plain: return try TensorCoding.encode(weights, format: codec.format)
+    case .weighted:
+      return try TensorCoding.encode(weights, format: codec.format, importance: statistics.diagonal)
+    case .feedback(let blend, let sweeps):
+      return try withFeedback(
+        target(weights, places, blend: blend), sweeps: sweeps, zeros: weights.prunedWeights)
+    }
+  }
+
+  /// W + a (V − W).
+  private func target(_ weights: Matrix, _ places: some Collection<Int>, blend: Float) -> Matrix {
+    guard blend != 0, let movement = statistics.movement?.movement(of: weights, at: places) else {
+      return weights
+    }
     var result = weights
-    guard blend != 0, movement.count == result.elements.count else { return result }
     movement.withUnsafeBufferPointer { movement in
       result.elements.withUnsafeMutableBufferPointer { target in
         guard let d = movement.baseAddress, let w = target.baseAddress else { return }
@@ -44,17 +146,16 @@ struct LayerRounding {
     return result
   }
 
-  /// `target` rounded with error feedback: scales by `importance`, then codes.
-  func rounded(
-    _ target: Matrix, codec: any GridCodec, importance: [Float]?, sweeps: Int
-  ) throws -> ByteRegion {
+  /// `target` rounded with error feedback: scales by what inputs are, then codes; weights that are zero stay so.
+  private func withFeedback(_ target: Matrix, sweeps: Int, zeros: [Bool]?) throws -> ByteRegion {
     let (rows, columns) = (target.rows, target.columns)
     var target = target
     if let zeros { for place in zeros.indices where zeros[place] { target.elements[place] = 0 } }
-    let plain = try TensorCoding.encode(target, format: codec.format, importance: importance)
+    let plain = try TensorCoding.encode(target, format: codec.format, importance: statistics.diagonal)
     let grids = RowGrids(of: plain, codec: codec, rows: rows, columns: columns)
-    let codes = ErrorFeedback(factor: factor, grids: grids).round(target, sweeps: sweeps, zeros: zeros)
-    return ByteRegion(count: plain.count) { bytes in
+    let codes = ErrorFeedback(factor: statistics.factor, grids: grids).round(
+      target, sweeps: sweeps, zeros: zeros)
+    return ByteRegion(uninitializedCount: plain.count) { bytes in
       bytes.copyMemory(from: plain.buffer)
       let rowBytes = plain.count / max(1, rows)
       codes.withUnsafeBufferPointer { codes in
@@ -68,53 +169,6 @@ struct LayerRounding {
           }
         }
       }
-    }
-  }
-
-  /// ‖W X − Q X′‖² / ‖W X‖² on held-out tokens, X′ rounded as the format has it; nil when there are none.
-  func heldOutError(of bytes: ByteRegion, format: TensorFormat) throws -> Double? {
-    guard energy > 0 else { return nil }
-    let (rows, columns, inputs) = (weights.rows, weights.columns, observation.heldOut.compressed)
-    let rounded =
-      format == .w8a8
-      ? LayerRounding.integerOutputs(bytes, rows: rows, columns: columns, inputs: inputs)
-      : LayerRounding.outputs(
-        try TensorCoding.decode(bytes, format: format, rows: rows, columns: columns), inputs: inputs)
-    var sum = 0.0
-    for (a, b) in zip(outputs, rounded) {
-      let difference = Double(a) - Double(b)
-      sum += difference * difference
-    }
-    return sum / energy
-  }
-
-  /// Q(X) Qᵀ of a matrix in `w8a8`, as it runs.
-  static func integerOutputs(_ bytes: ByteRegion, rows: Int, columns: Int, inputs: [Float]) -> [Float] {
-    let matrix = WeightMatrix(rows: rows, columns: columns, format: .w8a8, bytes: bytes)
-    let tokens = inputs.count / max(1, columns)
-    return [Float](unsafeUninitializedCapacity: tokens * rows) { target, count in
-      inputs.withUnsafeBufferPointer { inputs in
-        guard let x = inputs.baseAddress, let y = target.baseAddress else { return }
-        matrix.multiply(x, tokens: tokens, into: y)
-      }
-      count = tokens * rows
-    }
-  }
-
-  /// X Wᵀ.
-  static func outputs(_ weights: Matrix, inputs: [Float]) -> [Float] {
-    let tokens = inputs.count / max(1, weights.columns)
-    return [Float](unsafeUninitializedCapacity: tokens * weights.rows) { target, count in
-      inputs.withUnsafeBufferPointer { inputs in
-        weights.elements.withUnsafeBufferPointer { weights_ in
-          guard let x = inputs.baseAddress, let w = weights_.baseAddress, let y = target.baseAddress else {
-            return
-          }
-          LinearAlgebra.multiply(
-            x, w, transposed: true, rows: tokens, inner: weights.columns, columns: weights.rows, into: y)
-        }
-      }
-      count = tokens * weights.rows
     }
   }
 }

@@ -65,6 +65,17 @@ package struct RowGrids: Sendable {
     let isUniform: Bool
     let low, high: Float
 
+    /// The grids of the rows from `row` on.
+    func grids(from row: Int) -> FeedbackPiece.Grids? {
+      guard let scales = scales.baseAddress, let inverses = inverses.baseAddress,
+        let offsets = offsets.baseAddress
+      else { return nil }
+      let first = row * groups
+      return FeedbackPiece.Grids(
+        scales: scales + first, inverses: inverses + first, offsets: offsets + first, groups: groups,
+        groupLength: groupLength, levels: levels, isUniform: isUniform)
+    }
+
     /// The place of a column's scale.
     @inline(__always) package func place(row: Int, column: Int) -> Int { row * groups + column / groupLength }
 

@@ -73,7 +73,7 @@ final class ShippingRounding {
   )] {
     let layers = step.layers.filter { chosen.contains($0.name) }
     guard let first = layers.first else { return [] }
-    let width = first.weights.columns
+    let width = first.columns
     let isSeen = step.observation.tokens > 0
     let isEmbedding = step.block == nil && checkpoint.role(of: first.name) == .tokenEmbedding
     // Rows that are looked up meet no inputs: each counts by itself.
@@ -82,7 +82,8 @@ final class ShippingRounding {
     let target =
       isSeen && shifted && !step.observation.cross.isEmpty
       ? try ShiftedTarget(gram: gram, cross: step.observation.cross, count: width) : nil
-    return try layers.map { name, weights in
+    return try layers.map { layer in
+      let (name, weights) = (layer.name, try layer.weights)
       let rows = weights.rows
       let own = step.block == nil ? (isSeen ? costs.vocabulary(rows: rows) : costs.lookups(rows: rows)) : nil
       let outputs = try own ?? costs.outputs(of: name, weights: weights, inputs: inputs)
