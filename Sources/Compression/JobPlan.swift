@@ -42,7 +42,7 @@ struct JobPlan {
     var current = checkpoint
     for stage in stages {
       let plan = try JobPlan.located(checkpoint.source.path) { try stage.plan(for: current) }.sparing(damaged)
-      current = plan.reencode(current)
+      current = try stage.planned(plan, from: current)
       // A layout is made from formats and shapes alone: what the container cannot hold shows here, not an hour later.
       _ = try ContainerOutput.layout(of: current, in: recipe.container, packed: recipe.layout)
       if let loader = recipe.loader {

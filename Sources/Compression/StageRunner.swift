@@ -21,6 +21,18 @@ struct StageRunner {
     var packedBytes: Int
   }
 
+  /// What a stage left behind.
+  private struct Stage {
+    var report: StageReport
+    /// The model as it was read back.
+    var shipped: Checkpoint
+    var reference: BaselineReference
+    /// The model as the pass made it.
+    var transformed: Checkpoint
+    /// The tensors whose zeros are to stay, which not every container says.
+    var sparse: Set<String> { Set(transformed.tensors.filter(\.isSparse).map(\.name)) }
+  }
+
   /// All stages' reports, written into their folders.
   func run() throws -> [StageReport] {
     var reports: [StageReport] = []
@@ -28,14 +40,20 @@ struct StageRunner {
     var current = plan.checkpoint
     for (index, (pass, passPlan)) in zip(plan.stages, plan.plans).enumerated() {
       observer(.stage(index: index, count: plan.stages.count, label: pass.label))
-      let (report, shipped, reference) = try runStage(
+      let stage = try runStage(
         index: index, pass: pass, passPlan: passPlan, input: current, baseline: baseline)
       if baseline == nil {
-        baseline = Baseline(checkpoint: shipped, reference: reference, packedBytes: report.size.packedBytes)
+        baseline = Baseline(
+          checkpoint: stage.shipped, reference: stage.reference, packedBytes: stage.report.size.packedBytes)
       }
       // The next pass works on what this one shipped, under the original's name and origin.
-      current.tensors = shipped.tensors
-      reports.append(report)
+      current.tensors = stage.shipped.tensors
+      current.configuration = stage.transformed.configuration
+      current.architecture = stage.transformed.architecture
+      for place in current.tensors.indices where stage.sparse.contains(current.tensors[place].name) {
+        current.tensors[place].isSparse = true
+      }
+      reports.append(stage.report)
     }
     return reports
   }
@@ -55,7 +73,7 @@ struct StageRunner {
 
   private func runStage(
     index: Int, pass: any Pass, passPlan: PassPlan, input: Checkpoint, baseline: Baseline?
-  ) throws -> (StageReport, Checkpoint, BaselineReference) {
+  ) throws -> Stage {
     let observer = observer
     let passContext = try passContext(of: pass, stage: index, reference: baseline?.reference, input: input)
     let result = try pass.apply(passPlan, to: input, in: passContext)
@@ -91,7 +109,8 @@ struct StageRunner {
         merkleRoot: summary.merkleRoot),
       size: size(summary, shipped: shipped, baseline: baseline),
       tensors: try tensors(
-        shipped, plan: passPlan, outcomes: result.outcomes, baseline: baseline?.checkpoint),
+        shipped, plan: passPlan, outcomes: result.outcomes,
+        baseline: transformed.configuration == plan.checkpoint.configuration ? baseline?.checkpoint : nil),
       evaluation: evaluation, budget: index == 0 ? nil : job.recipe.budget.verdict(for: evaluation),
       calibration: passContext.calibration?.summary, latency: latency,
       notes: passPlan.notes + result.notes + summary.notes,
@@ -99,7 +118,8 @@ struct StageRunner {
     try folder.write(report.jsonText, to: "\(name)/report.json")
     try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
     for note in report.notes + report.warnings { observer(.note(note)) }
-    return (report, shipped, reference)
+    return Stage(
+      report: report, shipped: shipped, reference: reference, transformed: transformed)
   }
 
   // MARK: Steps

@@ -12,6 +12,8 @@ public struct StoredTensor: Sendable {
   public var bytes: TensorBytes
   /// What the bytes are to a compressor.
   public var stream = TensorStream.plain
+  /// Whether weights that are zero have to stay zero: so says the pass that pruned them. What rounds the tensor keeps them.
+  public var isSparse = false
 
   /// A tensor of `shape` in `format`.
   public init(name: String, shape: [Int], format: TensorFormat, bytes: TensorBytes) {

@@ -16,6 +16,8 @@ public protocol Pass: Sendable {
   ///
   /// - Throws: ``PassError`` when the pass cannot be applied.
   func plan(for checkpoint: Checkpoint) throws -> PassPlan
+  /// The checkpoint that the next pass plans for: formats, shapes and names as they will be, bytes that nobody looks at.
+  func planned(_ plan: PassPlan, from checkpoint: Checkpoint) throws -> Checkpoint
   /// What the pass has to see of the model at work.
   var needs: ObservationNeed { get }
   /// The transformed checkpoint. Where nothing has to be seen, tensors are made when they are read, one at a time.
@@ -23,6 +25,11 @@ public protocol Pass: Sendable {
 }
 
 extension Pass {
+  /// The same tensors in their planned formats.
+  public func planned(_ plan: PassPlan, from checkpoint: Checkpoint) throws -> Checkpoint {
+    plan.reencode(checkpoint)
+  }
+
   /// Nothing: the pass looks at weights alone.
   public var needs: ObservationNeed { .nothing }
 }
@@ -111,7 +118,9 @@ public struct TensorOutcome: Sendable, Equatable {
 /// The passes, one line each.
 public enum PassList {
   /// Every pass that a recipe can name.
-  public static let all: [any Pass.Type] = [QuantizePass.self, ShipPass.self]
+  public static let all: [any Pass.Type] = [
+    QuantizePass.self, ShipPass.self, PrunePass.self, StructurePass.self,
+  ]
 
   /// The pass that one entry of `stages` names: a mapping with one key.
   static func pass(from entry: RecipeMapping) throws(RecipeError) -> any Pass {
@@ -144,6 +153,8 @@ public struct PassPlan: Sendable {
     public var to: TensorFormat
     /// Why the tensor is not treated like its neighbours, or nil.
     public var note: String?
+    /// Whether weights are set to zero, for good.
+    public var isPruned = false
   }
 
   /// The tensors in the checkpoint's order.

@@ -8,8 +8,9 @@ extension PassPlan {
   public func reencode(_ checkpoint: Checkpoint) -> Checkpoint {
     var result = checkpoint
     result.tensors = zip(checkpoint.tensors, entries).map { tensor, entry in
-      guard entry.to != tensor.format else { return tensor }
-      return PassPlan.reencode(tensor, to: entry.to)
+      var result = entry.to == tensor.format ? tensor : PassPlan.reencode(tensor, to: entry.to)
+      if entry.isPruned { result.isSparse = true }
+      return result
     }
     result.notes += notes
     return result

@@ -44,12 +44,17 @@ package final class FeedbackPiece {
 
   /// The rows of `weights`, rows × columns in the columns' own order; `grids` are theirs.
   ///
-  /// - Parameter order: the column that stands at each place; the last place is rounded first.
-  package init(_ weights: UnsafePointer<Float>, rows: Int, columns: Int, order: [Int], grids: Grids) {
+  /// - Parameters:
+  ///   - order: the column that stands at each place; the last place is rounded first.
+  ///   - zeros: the weights that get the code nearest to 0 whatever is fed back to them, rows × columns; nil for none.
+  package init(
+    _ weights: UnsafePointer<Float>, rows: Int, columns: Int, order: [Int], grids: Grids,
+    zeros: ArraySlice<Bool>? = nil
+  ) {
     (self.rows, self.columns, self.order) = (rows, columns, order)
     lanes = (rows + 15) / 16 * 16
     let (count, groups) = (columns * lanes, grids.groups * lanes)
-    let total = 2 * count + 3 * groups + 2 * Self.wide * lanes
+    let total = 2 * count + 3 * groups + 2 * Self.wide * lanes + (zeros == nil ? 0 : count)
     floats = .allocate(capacity: total)
     floats.initialize(repeating: 0, count: total)
     codes = .allocate(capacity: max(1, count))
@@ -79,6 +84,13 @@ package final class FeedbackPiece {
     (block.levels, block.level_count) = (grids.levels.baseAddress, grids.levels.count)
     block.is_uniform = grids.isUniform ? 1 : 0
     (block.rows, block.columns) = (lanes, columns)
+    guard let zeros else { return }
+    let kept = changes + Self.wide * lanes
+    for row in 0..<rows {
+      let first = zeros.startIndex + row * columns
+      for place in 0..<columns { kept[place * lanes + row] = zeros[first + order[place]] ? 0 : 1 }
+    }
+    block.kept = UnsafePointer(kept)
   }
 
   deinit {

@@ -40,6 +40,14 @@ public enum TensorFormat: String, CaseIterable, Hashable, Sendable, Codable {
   /// Whether the values can be read as weights: floats or quantized blocks.
   public var isWeight: Bool { isFloat || isQuantized }
 
+  /// Whether a weight of zero is stored as exactly zero, whatever its neighbours are: not by an offset, not by a table that lacks 0.
+  public var holdsZero: Bool {
+    switch self {
+    case .q4_1, .q5_1, .q2_k, .q4_k, .q5_k, .iq4_nl, .iq4_xs: false
+    default: isWeight
+    }
+  }
+
   /// Average bits for one weight, block overhead included.
   public var bitsPerWeight: Double { Double(bytesPerBlock * 8) / Double(blockSize) }
 

@@ -29,6 +29,17 @@ public enum FormatPlan {
     return FormatChoice(format: chosen, reason: reason(format, chosen, rowLength))
   }
 
+  /// The format in place of one that cannot hold a zero among other weights: of the same size where there is one, else of the next
+  /// larger one; the format itself where it can.
+  public static func holdingZeros(_ format: TensorFormat) -> TensorFormat {
+    switch format {
+    case .q4_k, .iq4_nl, .iq4_xs: .q4_0
+    case .q4_1, .q5_1, .q5_k: .q5_0
+    case .q2_k: .q3_k
+    default: format
+    }
+  }
+
   /// The largest group that divides rows, for formats with groups of several sizes; no reader takes a broken group.
   /// One scale a row, in 8 bits, where none does. Nil for other formats.
   private static func smallerGroup(_ format: TensorFormat, _ rowLength: Int) -> TensorFormat? {

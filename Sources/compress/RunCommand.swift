@@ -18,6 +18,7 @@ struct RunCommand: ParsableCommand {
         compress --int4 model.bin
         compress --int8 model.gguf --eval held-out.txt -o out
         compress --int4 minilm --eval pairs.csv
+        compress --prune 2:4 --int8 model.safetensors
         compress --target-size 40MB model.gguf
         compress --max-kld 0.02 ./hf-folder
         compress --recipe recipe.yaml model.safetensors
@@ -26,6 +27,8 @@ struct RunCommand: ParsableCommand {
   @OptionGroup var source: ModelArguments
   @OptionGroup var common: CommonArguments
   @OptionGroup var calibration: CalibrationArguments
+
+  @OptionGroup var prune: PruneArguments
 
   @OptionGroup var quantize: QuantizeArguments
 
@@ -88,13 +91,14 @@ struct RunCommand: ParsableCommand {
   var seed: Int?
 
   func validate() throws {
-    if recipe != nil && (quantize.isGiven || quantize.method != nil || quantize.smooth != nil) {
+    let isGiven = prune.isGiven || quantize.isGiven
+    if recipe != nil && (isGiven || quantize.method != nil || quantize.smooth != nil) {
       throw ValidationError("Choose --recipe or flags such as --int4, not both.")
     }
-    if recipe == nil && !quantize.isGiven && !budget.isGiven {
+    if recipe == nil && !isGiven && !budget.isGiven {
       throw ValidationError(
-        "Nothing to do: add --int4, --int8, --w8a8, --target-size SIZE, a budget such as --max-kld 0.02, or --recipe FILE."
-      )
+        "Nothing to do: add --int4, --int8, --w8a8, --prune 0.5, --target-size SIZE, a budget such as "
+          + "--max-kld 0.02, or --recipe FILE.")
     }
     if let context, context < 8 { throw ValidationError("--context must be at least 8.") }
     if let evalTokens, evalTokens < 16 { throw ValidationError("--eval-tokens must be at least 16.") }
@@ -136,8 +140,10 @@ struct RunCommand: ParsableCommand {
     } else {
       // A target is met best by uniform codes, which only this program's safetensors hold.
       let ships = format != .gguf && loading.loader == nil && loading.layout ?? .own == .own
-      let pass = quantize.pass(hasBudget: budget.isGiven, ships: ships && quantize.method == nil)
-      result = Recipe(stages: [pass].compactMap { $0 })
+      // A budget beside --prune judges what is pruned; without it, the smallest model that keeps it is looked for.
+      let pass = quantize.pass(
+        hasBudget: budget.isGiven && !prune.isGiven, ships: ships && quantize.method == nil)
+      result = Recipe(stages: prune.passes + [pass].compactMap { $0 })
       if pass is ShipPass { result.container = .safetensors }
     }
     if quantize.allowRequantize { result.allowRequantize() }

@@ -17,7 +17,9 @@ struct HelpTests {
   @Test(
     "a command line that cannot be meant is refused with exit code 64 and one clear reason",
     arguments: [
-      (["model.bin"], "Nothing to do: add --int4, --int8, --w8a8, --target-size SIZE"),
+      (["model.bin"], "Nothing to do: add --int4, --int8, --w8a8, --prune 0.5, --target-size SIZE"),
+      (["--prune", "1.5", "model.bin"], "The value '1.5' is invalid for '--prune <share|N:M>'"),
+      (["--int4", "--prune-method", "wanda", "model.bin"], "--prune-method"),
       (["--int4", "--int8", "model.bin"], "Choose --int8, --int4 or --w8a8"),
       (["--int4", "--recipe", "r.yaml", "model.bin"], "Choose --recipe or flags such as --int4"),
       (["--int4", "--smooth", "0.5", "model.bin"], "--smooth belongs to --w8a8."),

@@ -70,6 +70,36 @@ struct RecipeTests {
     }
   }
 
+  @Test("what is pruned is read and written back")
+  func pruning() throws {
+    for (text, pattern) in [
+      ("sparsity: 0.5", SparsityPattern.share(0.5)), ("sparsity: 1", .share(1)),
+      ("pattern: \"2:4\"", .groups(kept: 2, of: 4)), ("pattern: 4:8", .groups(kept: 4, of: 8)),
+    ] {
+      let yaml =
+        "stages:\n  - prune: {\(text), method: magnitude, scope: row, allocation: owl, also: \"output, token-embedding\"}\n"
+      let recipe = try Recipe(yaml: yaml + "  - quantize: {format: int8}\n", path: "r.yaml")
+      let pass = try #require(recipe.stages[0] as? PrunePass)
+      #expect(
+        pass.pattern == pattern && pass.method == .magnitude && pass.scope == .row
+          && pass.wantedAllocation == .owl)
+      #expect(pass.also == ["output", "token-embedding"])
+      #expect(try Recipe(yaml: recipe.yaml, path: "again").yaml == recipe.yaml)
+    }
+  }
+
+  @Test("what a model is cut by is read and written back")
+  func structure() throws {
+    for text in ["heads: 0.25, ffn: 0.3, layers: 2, width: 0.125", "target-params: 0.7, repair: false"] {
+      let yaml = "stages:\n  - prune-structure: {\(text)}\n"
+      let recipe = try Recipe(yaml: yaml, path: "r.yaml")
+      let pass = try #require(recipe.stages[0] as? StructurePass)
+      #expect(pass.repairs == (pass.targetParameters == nil))
+      #expect(pass.label == (pass.targetParameters == nil ? "heads25-ffn30-layers2-width12.5" : "params70"))
+      #expect(try Recipe(yaml: recipe.yaml, path: "again").yaml == recipe.yaml)
+    }
+  }
+
   @Test(
     "what is wrong is named, with its line",
     arguments: [
@@ -85,7 +115,25 @@ struct RecipeTests {
       ("for: tgi\n", "unknown loader 'tgi'; known are vllm, transformers, llama.cpp, mlx"),
       ("evaluation: {activations: int4}\n", "unknown activations 'int4'; known are int8, f32"),
       ("stages: 3\n", "r.yaml:1: 'stages' in the recipe must be a list"),
-      ("stages:\n  - prune: {}\n", "unknown pass 'prune'; known are quantize"),
+      ("stages:\n  - shrink: {}\n", "unknown pass 'shrink'; known are quantize, ship, prune"),
+      (
+        "stages:\n  - prune-structure: {}\n",
+        "give some of 'heads', 'ffn', 'layers' and 'width', or 'target-params'"
+      ),
+      ("stages:\n  - prune-structure: {ffn: 0.3, target-params: 0.5}\n", "or 'target-params' alone"),
+      ("stages:\n  - prune-structure: {ffn: 1}\n", "'ffn' is a share below 1: something has to be left"),
+      ("stages:\n  - prune-structure: {ffn: 0.1, importance: luck}\n", "unknown importance 'luck'"),
+      ("stages:\n  - prune: {method: magnitude}\n", "give 'sparsity' (0.5) or 'pattern' (2:4)"),
+      ("stages:\n  - prune: {sparsity: 0.5, pattern: \"2:4\"}\n", "give 'sparsity' or 'pattern', not both"),
+      ("stages:\n  - prune: {sparsity: 1.5}\n", "'sparsity' in 'prune' must be a number from 0.0 to 1.0"),
+      ("stages:\n  - prune: {pattern: \"5:4\"}\n", "'pattern' must be N:M such as 2:4"),
+      ("stages:\n  - prune: {sparsity: 0.5, method: luck}\n", "unknown method 'luck'; known are magnitude"),
+      ("stages:\n  - prune: {sparsity: 0.5, scope: all}\n", "unknown scope 'all'; known are tensor, row"),
+      (
+        "stages:\n  - prune: {sparsity: 0.5, allocation: luck}\n",
+        "unknown allocation 'luck'; known are uniform"
+      ),
+      ("stages:\n  - prune: {sparsity: 0.5, share: 1}\n", "unknown key 'share' in 'prune'"),
       ("stages:\n  - quantize: {format: int3}\n", "unknown format 'int3'; known are int8, int4, mixed, q8_0"),
       ("stages:\n  - quantize: {format: int4, bits: 4}\n", "unknown key 'bits' in 'quantize'"),
       ("stages:\n  - quantize: {format: int8, smooth: 0.5}\n", "unknown key 'smooth' in 'quantize'"),

@@ -39,7 +39,9 @@ static void CK(round_block)(const ck_feedback *f) {
       const size_t p = f->start + k, place = p * f->rows + r;
       const CK(f16v) weight = CK(load)(f->weights + place);
       CK(i16v) code;
-      const CK(f16v) error = weight - CK(nearest_value)(f, p, r, weight + shift[k], &code);
+      CK(f16v) x = weight + shift[k];
+      if (f->kept) x *= CK(load)(f->kept + place);
+      const CK(f16v) error = weight - CK(nearest_value)(f, p, r, x, &code);
       CK(store)(f->errors + place, error);
       const CK(u16b) bytes = __builtin_convertvector(code, CK(u16b));
       __builtin_memcpy(f->codes + place, &bytes, 16);
@@ -61,6 +63,7 @@ static size_t CK(descend_block)(const ck_feedback *f) {
       const CK(f16v) weight = CK(load)(f->weights + place), error = CK(load)(f->errors + place);
       CK(i16v) code;
       CK(f16v) x = weight - error + slope[k] / curvature;
+      if (f->kept) x *= CK(load)(f->kept + place);
       CK(f16v) change = weight - CK(nearest_value)(f, p, r, x, &code) - error;
       CK(u16b) bytes;
       __builtin_memcpy(&bytes, f->codes + place, 16);

@@ -12,6 +12,7 @@
 
 typedef struct {
   const float *weights;  // columns × rows
+  const float *kept;     // columns × rows: 1, or 0 for a weight that gets the code nearest to 0 in any case; null for all 1
   float *errors;         // columns × rows: weight − value
   uint8_t *codes;        // columns × rows
   float *shift;          // count × rows, of the block: what the errors of other columns come to

@@ -43,7 +43,7 @@ extension LlamaArchitecture {
     setWindows(&object, window: window, metadata: metadata, variant: variant)
     try setTokens(&object, metadata)
     try setRotary(&object, metadata, tensors: tensors, headLength: headLength, context: context)
-    return .object(object)
+    return .object(loadable(object))
   }
 
   private static func className(_ variant: String) -> String {

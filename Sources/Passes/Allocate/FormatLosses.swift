@@ -47,6 +47,7 @@ struct FormatLosses {
     let costs = ShippingCosts(
       sensitivity: try PredictionSensitivity(checkpoint, calibration: calibration, context: context))
     var groups: [Group] = []
+    let sparse = Set(checkpoint.tensors.filter(\.isSparse).map(\.name))
     try sweep.observe { step in
       let layers = step.layers.filter { chosen.contains($0.name) }
       guard let first = layers.first else { return }
@@ -68,7 +69,7 @@ struct FormatLosses {
       groups.append(
         Group(
           names: layers.map(\.name),
-          options: try FormatLosses.options(weighted, level: level)))
+          options: try FormatLosses.options(weighted, sparse: sparse, level: level)))
     }
     self.groups = groups
     isMeasured = costs.sensitivity != nil
@@ -108,12 +109,19 @@ struct FormatLosses {
     }
   }
 
-  private static func options(_ layers: [WeightedLayer], level: Int) throws -> [Option] {
+  /// - Parameter sparse: the layers whose zeros have to stay, so that formats without a zero are not for them.
+  private static func options(_ layers: [WeightedLayer], sparse: Set<String>, level: Int) throws -> [Option] {
     var options: [Option] = []
     for candidate in candidates {
       var option = Option(formats: [:], cost: .init(bytes: 0, loss: 0))
       for layer in layers {
-        let format = FormatPlan.fallback(for: candidate, rowLength: layer.sample.columns).format
+        var format = FormatPlan.fallback(for: candidate, rowLength: layer.sample.columns).format
+        if sparse.contains(layer.name) {
+          format =
+            FormatPlan.fallback(
+              for: FormatPlan.holdingZeros(format), rowLength: layer.sample.columns
+            ).format
+        }
         option.formats[layer.name] = format
         let bytes = try TensorCoding.encode(layer.sample, format: format)
         option.cost.bytes += Int(Double(try PackedSize.of(bytes, level: level)) * layer.scale)

@@ -243,7 +243,17 @@ public struct QuantizePass: Pass {
       return (tensor.format, nil)
     }
     let choice = FormatPlan.fallback(for: wanted, rowLength: tensor.rowLength)
-    return (choice.format, choice.reason)
+    guard tensor.isSparse, !choice.format.holdsZero else { return (choice.format, choice.reason) }
+    let holding = FormatPlan.fallback(
+      for: FormatPlan.holdingZeros(choice.format), rowLength: tensor.rowLength
+    ).format
+    if case .format = target {
+      return (
+        choice.format,
+        "\(choice.format.rawValue) cannot hold zeros: pruned weights come back small; \(holding.rawValue) keeps them"
+      )
+    }
+    return (holding, "pruned: \(choice.format.rawValue) cannot hold zeros, \(holding.rawValue) can")
   }
 
   private func wanted(for role: TensorRole) -> TensorFormat? {

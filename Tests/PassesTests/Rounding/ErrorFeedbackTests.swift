@@ -192,6 +192,38 @@ struct ErrorFeedbackTests {
     }
   }
 
+  @Test(
+    "weights that are to be zero are, and their errors are fed on", arguments: formats.filter(\.holdsZero))
+  func zeros(_ format: TensorFormat) throws {
+    let sample = RoundingCase(rows: 3, columns: 256, tokens: 600, seed: 9)
+    let codec = try #require(CodecList.gridCodec(for: format))
+    let factor = try FeedbackFactor(gram: sample.gram, count: 256)
+    let grids = RowGrids(
+      of: try TensorCoding.encode(sample.weights, format: format), codec: codec, rows: 3, columns: 256)
+    let zeros = (0..<3 * 256).map { $0 % 3 == 1 }
+    for sweeps in [0, 2] {
+      let codes = ErrorFeedback(factor: factor, grids: grids).round(
+        sample.weights, sweeps: sweeps, zeros: zeros)
+      let gram = sample.wide(factor.ridge)
+      for row in 0..<3 {
+        let (values, naive) = grids.withView { view in
+          let place = { view.place(row: row, column: $0) }
+          let values = (0..<256).map { Double(view.value(of: codes[row * 256 + $0], at: place($0))) }
+          let naive = NaiveFeedback.round(
+            sample.weights.row(row).map { Double($0) }, gram: gram, order: factor.order.reversed()
+          ) { value, column in
+            zeros[row * 256 + column]
+              ? 0 : Double(view.value(of: view.code(of: Float(value), at: place(column)), at: place(column)))
+          }
+          return (values, naive)
+        }
+        for column in 0..<256 where zeros[row * 256 + column] { #expect(values[column] == 0) }
+        let same = zip(values, naive).filter { abs($0 - $1) < 1e-6 }.count
+        if sweeps == 0 { #expect(same > 240, "\(format): \(same) of 256 as by the definition") }
+      }
+    }
+  }
+
   @Test("rows are solved for in single precision as in double, over several blocks of columns")
   func solve() throws {
     let count = 300

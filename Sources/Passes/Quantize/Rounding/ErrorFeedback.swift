@@ -21,8 +21,10 @@ package struct ErrorFeedback: Sendable {
   /// - Parameters:
   ///   - target: the weights to come close to, rows × columns.
   ///   - sweeps: the passes of coordinate descent afterwards, each of which can only lower the error.
-  package func round(_ target: Matrix, sweeps: Int) -> [UInt8] {
+  ///   - zeros: the weights that become zero, or the code nearest to it, whatever is fed back to them; row by row. Nil for none.
+  package func round(_ target: Matrix, sweeps: Int, zeros: [Bool]? = nil) -> [UInt8] {
     let (rows, columns) = (target.rows, target.columns)
+    precondition(zeros.map { $0.count == rows * columns } ?? true, "a mark for each weight")
     return [UInt8](unsafeUninitializedCapacity: rows * columns) { codes, count in
       guard let base = codes.baseAddress else { return }
       nonisolated(unsafe) let output = base
@@ -37,9 +39,10 @@ package struct ErrorFeedback: Sendable {
                 guard let w = weights.baseAddress, let m = feedback.baseAddress,
                   let h = gram.baseAddress, let grids = view.grids(from: first)
                 else { return }
+                let height = min(Self.pieceRows, rows - first)
                 let work = FeedbackPiece(
-                  w + first * columns, rows: min(Self.pieceRows, rows - first), columns: columns,
-                  order: factor.order, grids: grids)
+                  w + first * columns, rows: height, columns: columns, order: factor.order, grids: grids,
+                  zeros: zeros?[first * columns..<(first + height) * columns])
                 work.round(m)
                 for _ in 0..<sweeps { if work.descend(h) == 0 { break } }
                 work.store(output + first * columns)

@@ -126,7 +126,8 @@ struct LayerRounding {
     case .weighted:
       return try TensorCoding.encode(weights, format: codec.format, importance: statistics.diagonal)
     case .feedback(let blend, let sweeps):
-      return try withFeedback(target(weights, places, blend: blend), sweeps: sweeps)
+      return try withFeedback(
+        target(weights, places, blend: blend), sweeps: sweeps, zeros: weights.prunedWeights)
     }
   }
 
@@ -145,12 +146,15 @@ struct LayerRounding {
     return result
   }
 
-  /// `target` rounded with error feedback: scales by what inputs are, then codes.
-  private func withFeedback(_ target: Matrix, sweeps: Int) throws -> ByteRegion {
+  /// `target` rounded with error feedback: scales by what inputs are, then codes; weights that are zero stay so.
+  private func withFeedback(_ target: Matrix, sweeps: Int, zeros: [Bool]?) throws -> ByteRegion {
     let (rows, columns) = (target.rows, target.columns)
+    var target = target
+    if let zeros { for place in zeros.indices where zeros[place] { target.elements[place] = 0 } }
     let plain = try TensorCoding.encode(target, format: codec.format, importance: statistics.diagonal)
     let grids = RowGrids(of: plain, codec: codec, rows: rows, columns: columns)
-    let codes = ErrorFeedback(factor: statistics.factor, grids: grids).round(target, sweeps: sweeps)
+    let codes = ErrorFeedback(factor: statistics.factor, grids: grids).round(
+      target, sweeps: sweeps, zeros: zeros)
     return ByteRegion(uninitializedCount: plain.count) { bytes in
       bytes.copyMemory(from: plain.buffer)
       let rowBytes = plain.count / max(1, rows)

@@ -88,7 +88,10 @@ final class ShippingRounding {
       let own = step.block == nil ? (isSeen ? costs.vocabulary(rows: rows) : costs.lookups(rows: rows)) : nil
       let outputs = try own ?? costs.outputs(of: name, weights: weights, inputs: inputs)
       return (
-        name, UniformLayer(target: target?.target(weights) ?? weights, inputs: inputs, outputs: outputs)
+        name,
+        UniformLayer(
+          target: target?.target(weights) ?? weights, inputs: inputs, outputs: outputs,
+          zeros: weights.prunedWeights)
       )
     }
   }

@@ -34,7 +34,8 @@ package struct SuccessiveRounding: Sendable {
   /// - Parameters:
   ///   - target: V, rows × columns.
   ///   - columnScales: c, one a column, as they will be stored; above zero.
-  package func codes(of target: Matrix, columnScales: [Float]) -> [Int32] {
+  ///   - zeros: the weights whose code is 0 whatever is fed back to them, row by row; nil for none.
+  package func codes(of target: Matrix, columnScales: [Float], zeros: [Bool]? = nil) -> [Int32] {
     let (rows, columns) = (target.rows, target.columns)
     precondition(
       columnScales.count == columns && rowScales.count == rows && inputs.count == columns
@@ -50,10 +51,11 @@ package struct SuccessiveRounding: Sendable {
           nonisolated(unsafe) let (codes, lower) = (codes, lower)
           Parallel.forEach((rows + Self.piece - 1) / Self.piece) { index in
             let range = index * Self.piece..<min(rows, (index + 1) * Self.piece)
-            roundRows(range, of: target, columnScales, lower, into: codes + range.lowerBound * columns)
+            roundRows(
+              range, of: target, columnScales, lower, zeros, into: codes + range.lowerBound * columns)
           }
         case .full(let factor):
-          roundTogether(target, columnScales, lower, factor, into: codes)
+          roundTogether(target, columnScales, lower, factor, zeros, into: codes)
         }
       }
     }
@@ -71,7 +73,7 @@ package struct SuccessiveRounding: Sendable {
   /// Rows that do not see each other: Y = V·L, column j of it rounded with the step r_i c_j L_jj, its part taken off.
   private func roundRows(
     _ range: Range<Int>, of target: Matrix, _ columnScales: [Float], _ lower: UnsafePointer<Double>,
-    into codes: UnsafeMutablePointer<Int32>
+    _ zeros: [Bool]?, into codes: UnsafeMutablePointer<Int32>
   ) {
     let (rows, n) = (range.count, target.columns)
     let y = Self.projected(target, range, lower)
@@ -85,7 +87,8 @@ package struct SuccessiveRounding: Sendable {
         let scale = Double(rowScales[range.lowerBound + row])
         for j in stride(from: end - 1, through: start, by: -1) {
           let step = scale * Double(columnScales[j])
-          let code = Self.nearest(line[j] / (step * lower[j * n + j]))
+          let isZero = zeros.map { $0[(range.lowerBound + row) * n + j] } ?? false
+          let code = isZero ? 0 : Self.nearest(line[j] / (step * lower[j * n + j]))
           codes[row * n + j] = Int32(code)
           let value = code * step
           rounded[row * Self.block + j - start] = value
@@ -103,7 +106,7 @@ package struct SuccessiveRounding: Sendable {
 
   private func roundTogether(
     _ target: Matrix, _ columnScales: [Float], _ lower: UnsafePointer<Double>, _ factor: LatticeFactor,
-    into codes: UnsafeMutablePointer<Int32>
+    _ zeros: [Bool]?, into codes: UnsafeMutablePointer<Int32>
   ) {
     let (m, n) = (target.rows, target.columns)
     let y = UnsafeMutablePointer<Double>.allocate(capacity: m * n)
@@ -126,7 +129,8 @@ package struct SuccessiveRounding: Sendable {
       for j in stride(from: end - 1, through: start, by: -1) {
         let scale = Double(columnScales[j])
         for row in 0..<m { column[row] = y[row * n + j] / lower[j * n + j] }
-        roundColumn(column, scale: scale, factor, &pushed) { row, code, value in
+        let isZero = { (row: Int) in zeros.map { $0[row * n + j] } ?? false }
+        roundColumn(column, scale: scale, factor, &pushed, isZero) { row, code, value in
           codes[row * n + j] = Int32(code)
           rounded[row * Self.block + j - start] = value
         }
@@ -149,7 +153,7 @@ package struct SuccessiveRounding: Sendable {
   /// One column against M: row i to v_i + Σ_{k>i} M_ki (v_k − q_k) / M_ii, from the last row to the first.
   private func roundColumn(
     _ column: [Double], scale: Double, _ factor: LatticeFactor, _ pushed: inout [Double],
-    _ store: (_ row: Int, _ code: Double, _ value: Double) -> Void
+    _ isZero: (Int) -> Bool, _ store: (_ row: Int, _ code: Double, _ value: Double) -> Void
   ) {
     let m = factor.count
     factor.lower.withUnsafeBufferPointer { lower in
@@ -159,7 +163,7 @@ package struct SuccessiveRounding: Sendable {
         for row in stride(from: m - 1, through: 0, by: -1) {
           let step = Double(rowScales[row]) * scale
           let weights = lower + row * m
-          let code = Self.nearest((column[row] + pushed[row] / weights[row]) / step)
+          let code = isZero(row) ? 0 : Self.nearest((column[row] + pushed[row] / weights[row]) / step)
           let value = code * step
           store(row, code, value)
           Self.subtract(value - column[row], weights, from: pushed, count: row)

@@ -9,10 +9,13 @@ package struct UniformLayer {
   package let inputs: LatticeFactor
   /// G of its outputs.
   package let outputs: OutputCost
+  /// The weights whose codes are 0, row by row; nil for none.
+  package let zeros: [Bool]?
 
   /// A layer of these parts.
-  package init(target: Matrix, inputs: LatticeFactor, outputs: OutputCost) {
+  package init(target: Matrix, inputs: LatticeFactor, outputs: OutputCost, zeros: [Bool]? = nil) {
     self.target = target
+    self.zeros = zeros
     self.inputs = inputs
     self.outputs = outputs
   }
@@ -69,7 +72,7 @@ package struct UniformLayer {
 
   private func codes(rows: [Float], columns: [Float]) -> [Int32] {
     SuccessiveRounding(inputs: inputs, outputs: outputs, rowScales: rows).codes(
-      of: target, columnScales: columns)
+      of: target, columnScales: columns, zeros: zeros)
   }
 
   /// Wider grids for the few rows whose codes one byte does not hold; nil where it holds all, or where so many rows are beyond

@@ -1,0 +1,254 @@
+import ModelFiles
+import Models
+import TensorCore
+import WeightCodecs
+
+/// Prunes a model for the inputs that its layers were seen to get, block by block, each layer for those of the pruned model before it.
+final class CalibratedPruning {
+  private let pass: PrunePass
+  private let method: PrunePass.Method
+  private let plan: PassPlan
+  private let checkpoint: Checkpoint
+  private let context: PassContext
+  private let sweep: CalibrationSweep
+  private let calibration: CalibrationSet
+  /// The tensors that are pruned.
+  private let chosen: Set<String>
+  private var sensitivity: PredictionSensitivity?
+  /// The weights that each tensor loses, where tensors do not lose the same share.
+  private var counts: [String: Int] = [:]
+  private var replaced: [String: StoredTensor] = [:]
+  private var outcomes: [String: TensorOutcome] = [:]
+
+  /// Steps of conjugate gradients behind a mask.
+  static let steps = 10
+  /// What is added to the diagonal of H, as a part of its mean.
+  private static let ridge = 0.01
+  /// How far a matrix's share may be from the model's.
+  static let spread = (loss: 0.2, owl: 0.08)
+
+  /// Nil when the model cannot be observed.
+  init?(
+    _ pass: PrunePass, method: PrunePass.Method, plan: PassPlan, checkpoint: Checkpoint, context: PassContext
+  ) {
+    guard let calibration = context.calibration, !calibration.sequences.isEmpty,
+      let sweep = CalibrationSweep(checkpoint, calibration: calibration, context: context)
+    else { return nil }
+    (self.pass, self.method, self.plan, self.checkpoint) = (pass, method, plan, checkpoint)
+    (self.context, self.sweep, self.calibration) = (context, sweep, calibration)
+    chosen = Set(plan.entries.filter(\.isPruned).map(\.name))
+  }
+
+  /// The pruned model.
+  func pruned() throws -> PassResult {
+    if method.refits || pass.allocation == .loss {
+      sensitivity = try PredictionSensitivity(checkpoint, calibration: calibration, context: context)
+    }
+    try allocate()
+    var options = CalibrationSweep.Options()
+    options.observesOutputs = method.refits
+    let spill = TensorSpill()
+    try sweep.run(options) { step in
+      var result: [String: StoredTensor] = [:]
+      var shared: Shared?
+      for layer in step.layers where self.chosen.contains(layer.name) {
+        let name = layer.name
+        guard step.observation.tokens > 0, let tensor = self.checkpoint.tensor(name) else { continue }
+        let seen = try shared ?? Shared(step, moves: self.method.refits)
+        shared = seen
+        let matrix = try self.prune(try layer.weights, name, step.observation, seen)
+        var copy = tensor
+        let bytes = try TensorCoding.encode(matrix, format: tensor.format)
+        copy.bytes = TensorBytes(bytes)
+        copy.isSparse = true
+        result[name] = copy
+        copy.bytes = try spill.keep(bytes)
+        self.replaced[name] = copy
+      }
+      return result
+    }
+    var result = PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
+    for place in result.checkpoint.tensors.indices {
+      let tensor = result.checkpoint.tensors[place]
+      if let made = replaced[tensor.name] {
+        result.checkpoint.tensors[place] = made
+      } else if chosen.contains(tensor.name) {
+        // Nothing was seen of it: an embedding that is only looked up.
+        result.checkpoint.tensors[place] = pass.prunedByMagnitude(tensor)
+        outcomes[tensor.name] = TensorOutcome(method: PrunePass.Method.magnitude.rawValue)
+      }
+    }
+    result.outcomes = outcomes
+    if !counts.isEmpty { result.notes.append(allocationNote) }
+    return result
+  }
+
+  // MARK: Shares
+
+  private func allocate() throws {
+    guard case .share(let share) = pass.pattern, share > 0, share < 1, pass.allocation != .uniform else {
+      return
+    }
+    var allocation = SparsityAllocation()
+    var outliers: [(block: Int, names: [String: Int], above: Int, count: Int)] = []
+    try sweep.observe { step in
+      guard step.observation.tokens > 0 else { return }
+      let layers = try step.layers.filter { self.chosen.contains($0.name) }.map { ($0.name, try $0.weights) }
+      guard !layers.isEmpty else { return }
+      if self.pass.allocation == .loss {
+        for (name, losses) in try self.losses(layers, step.observation) {
+          allocation.add(name, losses: losses)
+        }
+        return
+      }
+      let block = step.block ?? -1
+      if outliers.last?.block != block { outliers.append((block, [:], 0, 0)) }
+      for (name, weights) in layers {
+        let scores = Self.scores(weights, step.observation).elements
+        let limit = 5 * scores.reduce(0.0) { $0 + Double($1) } / Double(max(1, scores.count))
+        outliers[outliers.count - 1].names[name] = scores.count
+        outliers[outliers.count - 1].above += scores.count { Double($0) > limit }
+        outliers[outliers.count - 1].count += scores.count
+      }
+    }
+    if pass.allocation == .loss {
+      counts = allocation.counts(share, spread: Self.spread.loss)
+      return
+    }
+    let shares = SparsityAllocation.owl(
+      outliers: outliers.map { Double($0.above) / Double(max(1, $0.count)) }, share: share,
+      spread: Self.spread.owl)
+    for (entry, own) in zip(outliers, shares) {
+      for (name, count) in entry.names { counts[name] = SparsityPattern.dropped(own, of: count) }
+    }
+  }
+
+  /// What losing each weight costs at best: ½ G w² / (H⁻¹)_jj, G being the mean over the layer's outputs.
+  private func losses(
+    _ layers: [(name: String, weights: Matrix)], _ observation: LayerObservation
+  ) throws -> [(String, Matrix)] {
+    let n = observation.width
+    let inverse = try LatticeFactor(observation.gram.map { Double($0) }, count: n, ridge: Self.ridge)
+      .inverse()
+    let columns = (0..<n).map { 1 / max(inverse[$0 * n + $0], .leastNormalMagnitude) }
+    return layers.map { name, weights in
+      let g = outputMean(of: name) ?? 1 / max(weights.quadraticForm(observation.gram), 1e-30)
+      var result = weights
+      for place in result.elements.indices {
+        let w = Double(weights.elements[place])
+        result.elements[place] = Float(0.5 * g * w * w * columns[place % n])
+      }
+      return (name, result)
+    }
+  }
+
+  private func outputMean(of name: String) -> Double? {
+    switch sensitivity?.layers[name] {
+    case .full(let gram, let count):
+      (0..<count).reduce(0.0) { $0 + Double(gram[$1 * count + $1]) } / Double(max(1, count))
+    case .mean(let mean): mean
+    case nil: nil
+    }
+  }
+
+  private var allocationNote: String {
+    let shares = plan.entries.compactMap { entry in
+      counts[entry.name].map { Double($0) / Double(max(1, entry.shape.reduce(1, *))) }
+    }
+    let (low, high) = (shares.min() ?? 0, shares.max() ?? 0)
+    func percent(_ share: Double) -> String { String(Int((share * 100).rounded())) + " %" }
+    return "sparsity by \(pass.allocation.rawValue): from \(percent(low)) to \(percent(high)) of a matrix"
+  }
+
+  // MARK: One layer
+
+  /// What layers with one input share.
+  private struct Shared {
+    let factor: FeedbackFactor
+    let movement: TargetMovement?
+    /// H with its ridge.
+    let gram: [Float]
+
+    init(_ step: CalibrationSweep.Step, moves: Bool) throws {
+      let observation = step.observation
+      let n = observation.width
+      factor = try FeedbackFactor(gram: observation.gram, count: n)
+      movement = moves ? try TargetMovement(step, factor: factor) : nil
+      let mean = observation.diagonal.reduce(0.0) { $0 + Double($1) } / Double(max(1, n))
+      var gram = observation.gram
+      for place in 0..<n { gram[place * n + place] += Float(mean > 0 ? factor.ridge * mean : 1) }
+      self.gram = gram
+    }
+  }
+
+  /// |w| √E[x²].
+  private static func scores(_ weights: Matrix, _ observation: LayerObservation) -> Matrix {
+    let norms = observation.diagonal.map { max(0, $0).squareRoot() }
+    var result = weights
+    for place in result.elements.indices {
+      result.elements[place] = abs(result.elements[place]) * norms[place % norms.count]
+    }
+    return result
+  }
+
+  private func prune(
+    _ weights: Matrix, _ name: String, _ observation: LayerObservation, _ shared: Shared
+  ) throws -> Matrix {
+    let choose = { (scores: Matrix) -> PruneMask in self.mask(of: scores, name) }
+    switch method {
+    case .magnitude: return choose(weights).applied(to: weights)
+    case .wanda:
+      outcomes[name] = TensorOutcome(method: method.rawValue)
+      return choose(Self.scores(weights, observation)).applied(to: weights)
+    case .sparsegpt:
+      outcomes[name] = TensorOutcome(method: method.rawValue)
+      var pattern = pass.pattern
+      if let count = counts[name] { pattern = .share(Double(count) / Double(weights.elements.count)) }
+      return try SparseGPT.pruned(weights, gram: shared.gram.map { Double($0) }, pattern: pattern)
+    case .refit, .admm: return try refitted(weights, name, observation, shared, choose)
+    }
+  }
+
+  private func mask(of scores: Matrix, _ name: String) -> PruneMask {
+    if let count = counts[name] {
+      return PruneMask(lowest: scores, .share(Double(count) / Double(scores.elements.count)), scope: .tensor)
+    }
+    return PruneMask(lowest: scores, pass.pattern, scope: pass.scope ?? (method == .wanda ? .row : .tensor))
+  }
+
+  private func refitted(
+    _ weights: Matrix, _ name: String, _ observation: LayerObservation, _ shared: Shared,
+    _ choose: (Matrix) -> PruneMask
+  ) throws -> Matrix {
+    var target = weights
+    if let moved = shared.movement?.movement(of: weights, at: 0..<weights.rows) {
+      for place in moved.indices { target.elements[place] += Self.blend * moved[place] }
+    }
+    let outputs = try outputs(of: name, rows: weights.rows)
+    let mask =
+      method == .admm
+      ? try AlternatingMask.mask(of: target, gram: observation.gram, choose: choose)
+      : choose(Self.scores(target, observation))
+    let refit = MaskedRefit(target: target, gram: shared.gram, outputs: outputs)
+    let result = refit.refit(from: target, mask: mask, iterations: Self.steps)
+    let error = try RoundingSample(weights, heldOut: observation.heldOut, format: .f32).error(
+      of: result.bytes)
+    outcomes[name] = TensorOutcome(method: method.rawValue, heldOutError: error, blend: Double(Self.blend))
+    return result
+  }
+
+  /// How far targets are moved towards the weights that suit the pruned model's inputs.
+  static let blend: Float = 1
+  /// What is added to the diagonal of G, as a part of its mean: it comes from fewer and noisier numbers than H.
+  private static let outputRidge: Float = 0.5
+
+  /// G with its ridge, where the model has gradients.
+  private func outputs(of name: String, rows: Int) throws -> [Float]? {
+    guard case .full(let gram, let count)? = sensitivity?.layers[name], count == rows else { return nil }
+    let mean = (0..<count).reduce(0.0) { $0 + Double(gram[$1 * count + $1]) } / Double(max(1, count))
+    guard mean > 0, mean.isFinite else { return nil }
+    var result = gram.map { $0 / Float(mean) }
+    for place in 0..<count { result[place * count + place] += Self.outputRidge }
+    return result
+  }
+}

@@ -1,0 +1,75 @@
+package import TensorCore
+
+/// Which weights of a matrix become zero.
+package struct PruneMask: Sendable, Equatable {
+  /// The number of rows.
+  package let rows: Int
+  /// The number of columns.
+  package let columns: Int
+  /// Whether each weight is dropped, row by row.
+  package var dropped: [Bool]
+
+  /// Where scores compete.
+  package enum Scope: String, Sendable, CaseIterable {
+    /// Over the whole matrix.
+    case tensor
+    /// In each row by itself: all rows lose as many.
+    case row
+  }
+
+  /// Nothing dropped.
+  package init(rows: Int, columns: Int) {
+    self.rows = rows
+    self.columns = columns
+    dropped = [Bool](repeating: false, count: rows * columns)
+  }
+
+  /// The weights with the lowest scores, as many as `pattern` asks for; of equal scores those that come first, row by row.
+  ///
+  /// - Parameters:
+  ///   - scores: rows × columns, none negative.
+  ///   - scope: where a share is taken; groups compete within themselves.
+  package init(lowest scores: Matrix, _ pattern: SparsityPattern, scope: Scope) {
+    self.init(rows: scores.rows, columns: scores.columns)
+    let (rows, columns) = (rows, columns)
+    scores.elements.withUnsafeBufferPointer { scores in
+      dropped.withUnsafeMutableBufferPointer { dropped in
+        guard let base = dropped.baseAddress else { return }
+        if case .share(let share) = pattern, scope == .tensor {
+          LowestScores.drop(SparsityPattern.dropped(share, of: scores.count), of: scores, into: base)
+          return
+        }
+        nonisolated(unsafe) let (target, source) = (base, scores)
+        Parallel.forEach(rows) { row in
+          let line = UnsafeBufferPointer(rebasing: source[row * columns..<(row + 1) * columns])
+          switch pattern {
+          case .share(let share):
+            LowestScores.drop(
+              SparsityPattern.dropped(share, of: columns), of: line, into: target + row * columns)
+          case .groups(let kept, let length):
+            LowestScores.dropInGroups(keeping: kept, of: length, line, into: target + row * columns)
+          }
+        }
+      }
+    }
+  }
+
+  /// The number of weights that are dropped.
+  package var count: Int { dropped.reduce(0) { $0 + ($1 ? 1 : 0) } }
+
+  /// `matrix` with zeros where weights are dropped.
+  package func applied(to matrix: Matrix) -> Matrix {
+    var result = matrix
+    for place in dropped.indices where dropped[place] { result.elements[place] = 0 }
+    return result
+  }
+}
+
+extension Matrix {
+  /// Which weights are exactly zero, where they are too many for chance: a sixteenth or more. Nil for a dense matrix.
+  var prunedWeights: [Bool]? {
+    let zeros = elements.map { $0 == 0 }
+    let count = zeros.reduce(0) { $0 + ($1 ? 1 : 0) }
+    return count > 0 && count * 16 >= elements.count ? zeros : nil
+  }
+}
