@@ -33,6 +33,11 @@ struct RunFolder {
     return path
   }
 
+  /// Removes a folder of the run's folder, with what is in it.
+  func removeFolder(_ name: String) {
+    try? FileManager.default.removeItem(atPath: "\(folder.staging)/\(name)")
+  }
+
   /// The path of a file for the time of a stage, which nobody is shown.
   func scratch(_ name: String) -> String { "\(folder.staging)/\(name)" }
 

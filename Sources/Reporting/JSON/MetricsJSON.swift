@@ -39,7 +39,8 @@ extension Divergence {
       ("baselinePerplexity", baselinePerplexity.json), ("mean", mean.json), ("median", .rounded(median)),
       ("percentile99", .rounded(percentile99)), ("percentile999", .rounded(percentile999)),
       ("maximum", .rounded(maximum)), ("sameTop", sameTop.json), ("deltaProbability", deltaProbability.json),
-      ("logRatio", logRatio.json), ("approximation", approximation?.json ?? .null),
+      ("logRatio", logRatio.json), ("perplexityChange", perplexityChange.json),
+      ("approximation", approximation?.json ?? .null),
     ])
   }
 
