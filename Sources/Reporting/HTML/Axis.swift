@@ -64,6 +64,15 @@ struct Axis {
     return stride(from: first, through: last, by: 1).map { $0 * step }
   }
 
+  /// A figure with its unit, without zeros that say nothing: "8 MB" for "8.00 MB".
+  static func trimmed(_ text: String) -> String {
+    let parts = text.split(separator: " ", maxSplits: 1)
+    guard var number = parts.first.map(String.init), number.contains(".") else { return text }
+    while number.last == "0" { number.removeLast() }
+    if number.last == "." { number.removeLast() }
+    return ([number] + parts.dropFirst().map(String.init)).joined(separator: " ")
+  }
+
   /// A tick as text: as few digits as tell it.
   static func label(_ value: Double) -> String {
     if value == 0 { return "0" }

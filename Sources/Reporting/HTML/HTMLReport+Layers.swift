@@ -79,11 +79,12 @@ extension HTMLReport {
     let heldOut = map("error of outputs, held out", true, { NumberFormat.significant($0, 2) }) {
       $0.outcome?.heldOutError
     }
-    return [
+    let figures = [
       (bits, "Bits that each matrix is stored with, by block."),
       (error, "‖w − w₀‖² / ‖w₀‖²: how far weights moved."),
       (heldOut, "E‖Wx − Qx′‖² / E‖Wx‖² on calibration text that nothing was fitted to."),
     ].filter { !$0.0.isEmpty }.map { Markup.figure($0.0, caption: $0.1) }.joined()
+    return "<div class=\"maps\">\(figures)</div>\n"
   }
 
   private static func tensorTable(_ shown: ShownStage) -> String {

@@ -7,7 +7,8 @@ extension HTMLReport {
     let places = comparisons.indices
     // What people ask first: each stage against the first one and against the one before it.
     let main = places.filter {
-      comparisons[$0].first == comparisons[0].first || comparisons[$0].first == comparisons[$0].second - 1
+      comparisons.count <= 10 || comparisons[$0].first == comparisons[0].first
+        || comparisons[$0].first == comparisons[$0].second - 1
     }
     let others = places.filter { !main.contains($0) }
     var text = table(comparisons, main, names, path: path)

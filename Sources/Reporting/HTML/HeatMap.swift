@@ -74,6 +74,10 @@ struct HeatMap {
   }
 
   private func scale(_ svg: inout SVG, _ least: Double, _ most: Double, y: Double) {
+    guard most > least else {
+      svg.text("\(name): \(text(least)) everywhere", 8, y + 10, "s")
+      return
+    }
     let steps = 24
     for step in 0..<steps {
       svg.rectangle(

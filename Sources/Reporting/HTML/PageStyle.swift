@@ -20,7 +20,7 @@ enum PageStyle {
     a{color:var(--a)}
     .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(165px,1fr));gap:10px;margin:18px 0 6px}
     .card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 14px}
-    .card b{display:block;font-size:1.3rem;line-height:1.35;font-weight:650;overflow-wrap:anywhere}
+    .card b{display:block;font-size:1.18rem;line-height:1.35;font-weight:650;overflow-wrap:anywhere}
     .card span{color:var(--dim);font-size:.85rem}
     .banner{border-left:5px solid var(--bad);background:var(--badbg);padding:8px 14px;border-radius:4px;margin:12px 0;max-width:none;overflow-wrap:anywhere}
     .scroll{overflow-x:auto;max-width:100%}
@@ -34,6 +34,7 @@ enum PageStyle {
     .v.better{background:var(--goodbg);color:var(--good);font-weight:600}
     .v.worse{background:var(--badbg);color:var(--bad);font-weight:600}
     .grid2{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,330px),1fr));gap:14px 26px}
+    .maps{display:flex;flex-wrap:wrap;gap:6px 34px}.maps figure{max-width:100%}.grid3 svg{max-width:400px}\
     .grid3{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,290px),1fr));gap:12px 22px}
     figure{margin:8px 0;min-width:0}
     svg{display:block;max-width:560px;width:100%;height:auto;font:12px system-ui,-apple-system,"Segoe UI",Roboto,Arial,"DejaVu Sans",sans-serif}
