@@ -69,7 +69,11 @@ struct CompareCommand: ParsableCommand {
     try comparison.check(gate.compactMap { Gate($0) }, stage: stage)
     if let html {
       try OutputPlace.check(file: html, inputs: runs, force: force)
-      try AtomicFile.write(HTMLReport.text(comparison), to: html)
+      // One run alone has a page of its own.
+      let page =
+        comparison.runs.count == 1 && gate.isEmpty
+        ? HTMLReport.text(comparison.runs[0].report) : HTMLReport.text(comparison)
+      try AtomicFile.write(page, to: html)
     }
     switch format {
     case .table: Terminal.output(Terminal.printable(comparison.text(width: Terminal.width)))

@@ -39,7 +39,7 @@ struct ByteBars {
     let top = 8 + Double(legend.count) * 18 + 6
     let step = 40.0
     var svg = SVG(
-      width: 460, height: top + Double(bars.count) * step + 24,
+      width: 400, height: top + Double(bars.count) * step + 24,
       label: "bytes of each stage by kind of tensor, and of its packed file")
     for (row, places) in legend.enumerated() {
       for (kind, x) in places {
@@ -47,12 +47,12 @@ struct ByteBars {
         svg.text(ByteBars.kinds[kind], x + 16, 17.5 + Double(row) * 18, "s")
       }
     }
-    let scale = 430 / most
+    let scale = 372 / most
     for (index, bar) in bars.enumerated() {
       let y = top + Double(index) * step
       svg.text(bar.name, 8, y + 11)
       svg.text(
-        "\(NumberFormat.bytes(bar.packed)) packed", 452, y + 11, anchor: .end, "s")
+        "\(NumberFormat.bytes(bar.packed)) packed", 392, y + 11, anchor: .end, "s")
       var x = 8.0
       for kind in used where bar.pieces[kind] > 0 {
         let width = Double(bar.pieces[kind]) * scale
@@ -76,7 +76,7 @@ struct ByteBars {
     var x = 8.0
     for kind in used {
       let width = 16 + SVG.width(ByteBars.kinds[kind], size: 11) + 16
-      if x + width > 456, x > 8 {
+      if x + width > 396, x > 8 {
         rows.append([])
         x = 8
       }

@@ -14,7 +14,8 @@ extension HTMLReport {
         points: points.compactMap { stage in
           guard let harm = stage.harm, let cost = cost(stage) else { return nil }
           return ParetoPlot.Point(
-            label: stage.label, cost: cost.value, costRange: cost.range, harm: harm.value,
+            label: points.count > 8 ? stage.short : stage.label, cost: cost.value, costRange: cost.range,
+            harm: harm.value,
             harmRange: harm.range, group: stage.group,
             title: "\(stage.label): \(text(cost.value)), \(NumberFormat.significant(harm.value, 3))")
         },
@@ -23,6 +24,7 @@ extension HTMLReport {
         }, costText: text
       ).text()
     }
+    let numbers = points.count > 8 ? " Numbers are those of the stages." : ""
     let note = "bars are 95 % intervals; the line joins what nothing beats in both; baselines are dashed"
     let size = plot(
       "harm against size", "packed size", text: { NumberFormat.bytes(Int(max(0, min($0, 1e15)))) }
@@ -33,7 +35,8 @@ extension HTMLReport {
       text: NumberFormat.seconds
     ) { stage in stage.cost.map { ($0.value, $0.range) } }
     return "<div class=\"grid2\">"
-      + Markup.figure(size, caption: "Lower left is better: smaller, and closer to the baseline (\(note)).")
+      + Markup.figure(
+        size, caption: "Lower left is better: smaller, and closer to the baseline (\(note)).\(numbers)")
       + Markup.figure(
         time,
         caption:

@@ -32,38 +32,39 @@ extension HTMLReport {
       let at = "\(path)[\(place)]"
       let tokens = comparison.tokens
       var row = ["\(name(comparison.second)) <span class=\"dim\">against</span> \(name(comparison.first))"]
-      row += cells(tokens.loss, "\(at).loss")
+      row.append(cell(tokens.loss, "\(at).loss"))
       if hasDivergence {
-        row +=
-          tokens.divergence.map { cells($0, "\(at).divergence", words: ("closer", "farther")) } ?? ["–", "–"]
+        row.append(
+          tokens.divergence.map { cell($0, "\(at).divergence", words: ("closer", "farther")) } ?? "–")
       }
-      row += cells(tokens.accuracy, "\(at).accuracy", lessIsBetter: false, scale: 100)
+      row.append(cell(tokens.accuracy, "\(at).accuracy", lessIsBetter: false, scale: 100))
       row.append(
         Cited.grouped("\(at).flips.lost", tokens.flips.lost) + " / "
           + Cited.grouped("\(at).flips.gained", tokens.flips.gained))
       return row
     }
-    let divergence = hasDivergence ? ["Δ KLD to the baseline [95 %]", ""] : []
+    let divergence = hasDivergence ? ["Δ KLD to the baseline"] : []
     return Markup.table(
-      heads: ["", "Δ ln perplexity [95 %]", ""] + divergence
-        + ["Δ right tokens, % [95 %]", "", "right → wrong / wrong → right"],
-      rows: rows, right: hasDivergence ? [1, 3, 5, 7] : [1, 3, 5])
+      heads: ["", "Δ ln perplexity"] + divergence
+        + ["Δ right tokens, %", "right → wrong / wrong → right"],
+      rows: rows, right: hasDivergence ? [4] : [3])
   }
 
   /// A difference with its interval, and its verdict.
-  private static func cells(
+  private static func cell(
     _ difference: PairedDifference, _ path: String, lessIsBetter: Bool = true, scale: Double = 1,
     words: (better: String, worse: String) = ("better", "worse")
-  ) -> [String] {
+  ) -> String {
     let value = difference.estimate.value
     let decimals = decimals(difference, scale)
     func number(_ end: String, _ value: Double) -> String {
       Cited.number(
         "\(path).\(end)", value, (value > 0 ? "+" : "") + NumberFormat.fixed(value * scale, decimals))
     }
-    var text = number("estimate.value", value)
+    var range = ""
     if let interval = difference.interval {
-      text += " [\(number("interval.low", interval.low)), \(number("interval.high", interval.high))]"
+      range =
+        "<span class=\"iv\">\(number("interval.low", interval.low)) … \(number("interval.high", interval.high))</span>"
     }
     let verdict = difference.verdict(lessIsBetter: lessIsBetter)
     let word =
@@ -73,7 +74,8 @@ extension HTMLReport {
       case .tie: "= tie"
       case .unknown: "? unknown"
       }
-    return [text, "<span class=\"v \(verdict.rawValue)\"\(hover(difference, scale))>\(word)</span>"]
+    return
+      "<span class=\"v \(verdict.rawValue)\"\(hover(difference, scale))>\(word)</span> \(number("estimate.value", value))\(range)"
   }
 
   /// The digits that an interval supports.

@@ -45,7 +45,7 @@ struct HeatMap {
     guard let least = usable.min(), let most = usable.max() else { return "" }
     let side = columns.count > 40 ? 14.0 : 20.0
     let left = 8 + (rows.map { SVG.width($0) }.max() ?? 0) + 6
-    let width = max(left + Double(columns.count) * side + 12, 250)
+    let width = max(left + Double(columns.count) * side + 12, 180 + SVG.width(name))
     let height = 20 + Double(rows.count) * side + 58
     var svg = SVG(width: width, height: height, label: "\(name), by kind of matrix and block")
     func part(_ value: Double) -> Double {

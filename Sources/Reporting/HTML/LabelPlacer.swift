@@ -15,13 +15,18 @@ struct LabelPlacer {
 
   private let bounds: Box
   private var taken: [Box]
+  private let crossed: [Box]
 
-  /// A picture's inside, with marks at `marks`.
-  init(x: ClosedRange<Double>, y: ClosedRange<Double>, marks: [(x: Double, y: Double)]) {
+  /// A picture's inside, with marks at `marks`, and points of lines that labels keep off, too.
+  init(
+    x: ClosedRange<Double>, y: ClosedRange<Double>, marks: [(x: Double, y: Double)],
+    lines: [(x: Double, y: Double)] = []
+  ) {
     bounds = Box(
       x: x.lowerBound, y: y.lowerBound, width: x.upperBound - x.lowerBound,
       height: y.upperBound - y.lowerBound)
     taken = marks.map { Box(x: $0.x - 6, y: $0.y - 6, width: 12, height: 12) }
+    crossed = lines.map { Box(x: $0.x - 1, y: $0.y - 1, width: 2, height: 2) }
   }
 
   /// Where the label of the mark at `x`, `y` begins: its left end and its baseline. nil where there is no room at all.
@@ -35,12 +40,15 @@ struct LabelPlacer {
       }
       offsets += [(-width / 2, -14 - distance), (-width / 2, 14 + distance)]
     }
-    for (dx, dy) in offsets {
+    // Where there is no room beside lines, a label may lie on one.
+    for (isStrict, (dx, dy)) in offsets.map({ (true, $0) }) + offsets.map({ (false, $0) }) {
       let box = Box(x: x + dx, y: y + dy - height / 2, width: width, height: height)
       let isInside =
         box.x >= bounds.x && box.x + width <= bounds.x + bounds.width && box.y >= bounds.y
         && box.y + height <= bounds.y + bounds.height
-      guard isInside, !taken.contains(where: { $0.overlaps(box) }) else { continue }
+      guard isInside, !taken.contains(where: { $0.overlaps(box) }),
+        !isStrict || !crossed.contains(where: { $0.overlaps(box) })
+      else { continue }
       taken.append(box)
       return (box.x, box.y + height - 3)
     }

@@ -32,7 +32,10 @@ enum Markup {
     func cell(_ tag: String, _ place: Int, _ content: String) -> String {
       let name = place == 0 && tag == "td" ? "th scope=\"row\"" : tag == "th" ? "th scope=\"col\"" : tag
       let end = place == 0 && tag == "td" ? "th" : tag
-      return "<\(name)\(right.contains(place) ? " class=\"n\"" : "")>\(content)</\(end)>"
+      // On narrow screens a row becomes a list, and each cell bears its column's name.
+      let head = tag == "td" && place > 0 && heads.indices.contains(place) ? heads[place] : ""
+      let label = head.isEmpty ? "" : " data-label=\"\(head)\""
+      return "<\(name)\(right.contains(place) ? " class=\"n\"" : "")\(label)>\(content)</\(end)>"
     }
     func row(_ tag: String, _ cells: [String]) -> String {
       "<tr>" + cells.enumerated().map { cell(tag, $0, $1) }.joined() + "</tr>\n"
@@ -40,7 +43,7 @@ enum Markup {
     let head = heads.isEmpty ? "" : "<thead>\(row("th", heads))</thead>\n"
     let body = rows.map { row("td", $0) }.joined()
     return
-      "<div class=\"scroll\"><table\(isWide ? "" : " class=\"narrow\"")>\n\(head)<tbody>\n\(body)</tbody></table></div>\n"
+      "<div class=\"scroll\"><table class=\"\(isWide ? "wide" : "narrow")\">\n\(head)<tbody>\n\(body)</tbody></table></div>\n"
   }
 
   /// A part of the page under a heading that can be linked to.

@@ -31,7 +31,7 @@ enum PageStyle {
     table.narrow th,table.narrow td,td.w{white-space:normal;overflow-wrap:anywhere;min-width:8em}
     .n{text-align:right}
     .v{display:inline-block;padding:0 7px;border-radius:9px;font-size:.84rem;background:var(--soft);white-space:nowrap}
-    .v.better{background:var(--goodbg);color:var(--good);font-weight:600}
+    .iv{display:block;color:var(--dim);font-size:.84rem}.v.better{background:var(--goodbg);color:var(--good);font-weight:600}
     .v.worse{background:var(--badbg);color:var(--bad);font-weight:600}
     .grid2{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,330px),1fr));gap:14px 26px}
     .maps{display:flex;flex-wrap:wrap;gap:6px 34px}.maps figure{max-width:100%}.grid3 svg{max-width:400px}\
@@ -54,7 +54,12 @@ enum PageStyle {
     .passage span{border-radius:3px;padding:2px 0}
     .passage .p{color:var(--dim);font-size:12px;display:block;white-space:normal}
     .k{display:inline-block;width:26px;height:12px;border-radius:3px;vertical-align:-1px;margin:0 4px 0 10px}
-    @media (max-width:600px){main{padding:16px 14px 32px}.cards{grid-template-columns:1fr 1fr}h1{font-size:1.35rem}}
+    @media (max-width:640px){main{padding:16px 14px 32px}.cards{grid-template-columns:1fr 1fr}h1{font-size:1.35rem}\
+    table.wide,.wide tbody{display:block}.wide thead{display:none}\
+    .wide tr{display:grid;grid-template-columns:1fr 1fr;gap:0 14px;border-bottom:1px solid var(--dim);padding:8px 0}\
+    .wide th,.wide td{border:0;padding:1px 0;white-space:normal;overflow-wrap:anywhere;text-align:left}.wide tbody th{grid-column:1/-1}\
+    .wide td[data-label]::before{content:attr(data-label);display:block;color:var(--dim);font-size:.78rem;line-height:1.3}\
+    .wide td:empty{display:none}svg text{font-size:13px}svg .s{font-size:12px}}
     @media print{:root{--bg:#fff;--fg:#000;--dim:#444;--line:#bbb;--card:#fff;color-scheme:light}body{font-size:10pt}\
     main{max-width:none;padding:0}h2{break-after:avoid}figure,.card,.passage,tr{break-inside:avoid}.scroll{overflow:visible}\
     table{font-size:8pt}th,td{white-space:normal;padding-right:6px}details::details-content{content-visibility:visible;height:auto}\

@@ -2,7 +2,7 @@
 struct ParetoPlot {
   /// A stage.
   struct Point {
-    /// Its name.
+    /// Its name: short where there are many.
     var label: String
     /// The cost, and its range where that is known.
     var cost: Double
@@ -40,10 +40,13 @@ struct ParetoPlot {
   /// The picture; empty where there is nothing to show.
   func text() -> String {
     guard !points.isEmpty else { return "" }
-    var svg = SVG(width: 460, height: 330, label: label)
-    let (left, right, top, bottom) = (58.0, 450.0, 12.0, 282.0)
+    var svg = SVG(width: 400, height: 318, label: label)
+    let (left, right, top, bottom) = (58.0, 390.0, 12.0, 270.0)
+    // A few slow runs must not squeeze all medians together: bars may leave the picture.
+    let most = (points.map(\.cost) + baselines.map(\.cost)).max() ?? 1
     let costs = points.flatMap {
-      [$0.cost, $0.costRange?.lowerBound, $0.costRange?.upperBound].compactMap(\.self)
+      [$0.cost, $0.costRange?.lowerBound, $0.costRange.map { min($0.upperBound, 1.25 * most) }]
+        .compactMap(\.self)
     }
     let x = Axis(costs + baselines.map(\.cost), padding: 0.09, from: left, to: right)
     let harms = points.flatMap {
@@ -57,7 +60,7 @@ struct ParetoPlot {
       let place = x.place(baseline.cost)
       svg.line(place, top, place, bottom, "dash")
       svg.text(
-        baseline.label, place > 300 ? place - 5 : place + 5, top + 10, anchor: place > 300 ? .end : .start,
+        baseline.label, place > 230 ? place - 5 : place + 5, top + 10, anchor: place > 230 ? .end : .start,
         "s")
     }
     let line = frontier.map { (x: x.place($0.cost), y: y.place($0.harm)) }
@@ -65,7 +68,8 @@ struct ParetoPlot {
     for point in points { bars(point, &svg, x, y) }
     let marks = points.map { (x: x.place($0.cost), y: y.place($0.harm)) }
     var placer = LabelPlacer(
-      x: left + 2...right + 8, y: top + (baselines.isEmpty ? 0 : 14)...bottom - 2, marks: marks)
+      x: left + 2...right + 8, y: top + (baselines.isEmpty ? 0 : 14)...bottom - 2, marks: marks,
+      lines: obstacles(x, y, line))
     for (point, mark) in zip(points, marks) {
       svg.mark(mark.x, mark.y, group: point.group, title: point.title)
     }
@@ -78,6 +82,33 @@ struct ParetoPlot {
       svg.text(point.label, place.x, place.y)
     }
     return svg.text()
+  }
+
+  /// Points along the bars, the frontier and the baselines, close enough that no label fits between two.
+  private func obstacles(_ x: Axis, _ y: Axis, _ frontier: [(x: Double, y: Double)]) -> [(
+    x: Double, y: Double
+  )] {
+    var lines: [((x: Double, y: Double), (x: Double, y: Double))] = Array(zip(frontier, frontier.dropFirst()))
+    for point in points {
+      let (px, py) = (x.place(point.cost), y.place(point.harm))
+      if let range = point.costRange {
+        lines.append(((x.place(range.lowerBound), py), (x.place(range.upperBound), py)))
+      }
+      if let range = point.harmRange {
+        lines.append(((px, y.place(range.lowerBound)), (px, y.place(range.upperBound))))
+      }
+    }
+    for baseline in baselines {
+      let place = x.place(baseline.cost)
+      lines.append(((place, 0), (place, 400)))
+    }
+    return lines.flatMap { a, b in
+      let count = max(1, Int(max(abs(a.x - b.x), abs(a.y - b.y)) / 5))
+      return (0...count).map { step in
+        let part = Double(step) / Double(count)
+        return (x: a.x + (b.x - a.x) * part, y: a.y + (b.y - a.y) * part)
+      }
+    }
   }
 
   private func grid(

@@ -11,6 +11,11 @@ struct ShownStage {
   /// The run that it is of.
   var group: Int
 
+  /// The label without the stage's name: "run/1".
+  var short: String {
+    label.split(separator: " ").first.map(String.init) ?? label
+  }
+
   /// Whether other stages are compared with it.
   var isBaseline: Bool { stage.index == 0 }
 
