@@ -101,6 +101,22 @@ extension HTMLReport {
         Cited.seconds("\(shown.path).latency.timeToFirstToken", $0)
       }
     },
+    Column(head: "cold") { shown in
+      shown.stage.latency?.coldFirstToken.map {
+        Cited.seconds("\(shown.path).latency.coldFirstToken", $0)
+      }
+    },
+    Column(head: "of bandwidth, %") { shown in
+      shown.stage.latency?.readFraction.map {
+        Cited.number(
+          "\(shown.path).latency.readFraction", $0, NumberFormat.fixed($0 * 100, 0))
+      }
+    },
+    Column(head: "J a token") { shown in
+      shown.stage.latency?.energyPerToken.map {
+        Cited.significant("\(shown.path).latency.energyPerToken", $0)
+      }
+    },
     Column(head: "memory") { shown in
       shown.stage.latency?.peakMemory.map { Cited.bytes("\(shown.path).latency.peakMemory", $0) }
     },
