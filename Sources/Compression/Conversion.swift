@@ -63,7 +63,11 @@ public struct Conversion: Sendable {
     let prepared = ContainerOutput.prepared(
       checkpoint, for: container, stages: [pass].compactMap { $0 })
     let set = calibrates ? try calibrationSet(prepared, observer) : nil
-    let converted = try transformed(prepared, keeping: nonfinite, calibration: set, observer)
+    var converted = try transformed(prepared, keeping: nonfinite, calibration: set, observer)
+    if packed == nil {
+      // A file that others read is dense.
+      for place in converted.tensors.indices { converted.tensors[place].keptLimit = nil }
+    }
     let layout = try ContainerOutput.layout(of: converted, in: container, packed: self.layout)
     if let loader {
       let packed = container == .safetensors ? try converted.packedLayout(self.layout) : nil

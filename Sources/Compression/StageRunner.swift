@@ -29,8 +29,12 @@ struct StageRunner {
     var reference: BaselineReference
     /// The model as the pass made it.
     var transformed: Checkpoint
-    /// The tensors whose zeros are to stay, which not every container says.
-    var sparse: Set<String> { Set(transformed.tensors.filter(\.isSparse).map(\.name)) }
+    /// The tensors whose zeros are to stay and how many weights are none, which not every container says.
+    var kept: [String: Int] {
+      Dictionary(
+        transformed.tensors.compactMap { tensor in tensor.keptLimit.map { (tensor.name, $0) } },
+        uniquingKeysWith: { first, _ in first })
+    }
   }
 
   /// All stages' reports, written into their folders.
@@ -50,8 +54,9 @@ struct StageRunner {
       current.tensors = stage.shipped.tensors
       current.configuration = stage.transformed.configuration
       current.architecture = stage.transformed.architecture
-      for place in current.tensors.indices where stage.sparse.contains(current.tensors[place].name) {
-        current.tensors[place].isSparse = true
+      let kept = stage.kept
+      for place in current.tensors.indices {
+        current.tensors[place].keptLimit = kept[current.tensors[place].name]
       }
       reports.append(stage.report)
     }
@@ -64,7 +69,7 @@ struct StageRunner {
   private static func folderName(index: Int, label: String) -> String { "\(index)-\(label)" }
 
   /// A GGUF is one file and bears the model's name; a Hugging Face folder's weights have one name only.
-  private func artifactName() -> String {
+  func artifactName() -> String {
     switch job.recipe.container {
     case .gguf: "\(plan.fileName).gguf.zst"
     case .safetensors: "model.safetensors.zst"
@@ -101,7 +106,7 @@ struct StageRunner {
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
 
-    let report = StageReport(
+    var report = StageReport(
       index: index, name: pass.label, pass: StageRunner.describe(passPlan),
       recipe: index == 0 ? .null : .object(JSONObject([(type(of: pass).name, pass.options)])),
       artifact: ArtifactReport(
@@ -115,6 +120,16 @@ struct StageRunner {
       calibration: passContext.calibration?.summary, latency: latency,
       notes: passPlan.notes + result.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
+    if let storage = try SparsityReport(shipped) {
+      report.sparsity = storage
+      report.notes.append(storage.text)
+    }
+    if comparesFrontier(index), let baseline {
+      report.frontier = try frontier(
+        index: index, original: baseline.checkpoint, reference: baseline.reference, metrics: metrics,
+        packedBytes: summary.bytes, latency: latency)
+      report.notes += report.frontier.map { $0.comparisons.map(\.text) + $0.notes } ?? []
+    }
     try folder.write(report.jsonText, to: "\(name)/report.json")
     try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
     for note in report.notes + report.warnings { observer(.note(note)) }
@@ -125,7 +140,7 @@ struct StageRunner {
   // MARK: Steps
 
   /// What a pass may use.
-  private func passContext(of pass: any Pass, stage: Int, reference: BaselineReference?, input: Checkpoint)
+  func passContext(of pass: any Pass, stage: Int, reference: BaselineReference?, input: Checkpoint)
     throws -> PassContext
   {
     let (observer, runner) = (observer, self)
@@ -164,14 +179,14 @@ struct StageRunner {
     return context
   }
 
-  private struct Packed {
+  struct Packed {
     var bytes: Int
     var decodedBytes: Int
     var merkleRoot: String
     var notes: [String]
   }
 
-  private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String, isQuiet: Bool = false) throws
+  func pack(_ checkpoint: Checkpoint, stage: Int, to path: String, isQuiet: Bool = false) throws
     -> Packed
   {
     let layout = try ContainerOutput.layout(
@@ -199,7 +214,7 @@ struct StageRunner {
   }
 
   /// Damaged weights that the user let through give no figures; they stop nothing.
-  private func evaluate(
+  func evaluate(
     _ model: RunnableModel, of checkpoint: Checkpoint, baseline: BaselineReference?
   ) throws -> (StageMetrics, BaselineReference) {
     do {
@@ -215,7 +230,7 @@ struct StageRunner {
     }
   }
 
-  private func measureLatency(_ path: String, metrics: StageMetrics) throws -> LatencyMetrics? {
+  func measureLatency(_ path: String, metrics: StageMetrics) throws -> LatencyMetrics? {
     if case .none = metrics { return nil }
     guard job.recipe.evaluation.latency else { return nil }
     observer(.progress(step: "latency", fraction: 0))
@@ -258,7 +273,7 @@ struct StageRunner {
     return reports
   }
 
-  private static func describe(_ plan: PassPlan) -> String {
+  static func describe(_ plan: PassPlan) -> String {
     var counts: [(format: String, count: Int)] = []
     for entry in plan.entries where entry.shape.count >= 2 {
       if let place = counts.firstIndex(where: { $0.format == entry.to.rawValue }) {

@@ -19,12 +19,16 @@ extension ModelSource {
         try CompressedTensorsReader.matrix(of: module, roundsTokens: try activations.contains(module.module))
       }
     case .own:
-      guard settings["version"]?.intValue == 1 else {
+      guard let version = settings["version"]?.intValue, (1...2).contains(version) else {
         throw ModelError(
           .unsupported, path,
           "config.json has a quantization_config of compress of another version; use a newer compress")
       }
-      result.tensors = try withModules(CompressedTensorsReader.endings + [UniformBlob.ending]) { module in
+      let blobs = [UniformBlob.ending, SparseBlob.ending]
+      result.tensors = try withModules(CompressedTensorsReader.endings + blobs) { module in
+        if let blob = module.parts[SparseBlob.ending] {
+          return try SparseBlob.matrix(blob, name: module.module + ".weight")
+        }
         guard let blob = module.parts[UniformBlob.ending] else {
           return try CompressedTensorsReader.matrix(of: module)
         }

@@ -14,6 +14,7 @@ public enum MarkdownReport {
     qualityTable(stage, &page)
     page.paragraph(Methodology.full(stage))
     budgetSection(stage.budget, &page)
+    frontierSection(stage.frontier, &page)
     calibrationSection(stage.calibration, &page)
     if let latency = stage.latency {
       page.heading(2, "Speed")
@@ -49,6 +50,7 @@ public enum MarkdownReport {
       for warning in stage.warnings { page.paragraph("> **Warning** (\(stage.name)): \(escape(warning))") }
     }
     budgetSection(report.stages.last?.budget, &page)
+    frontierSection(report.stages.last?.frontier, &page)
     if !report.notes.isEmpty {
       page.heading(2, "Notes")
       page.list(report.notes.map(escape))
