@@ -15,7 +15,10 @@ extension ModelSource {
     case .compressedTensors:
       try ModelSource.checkCompressedTensors(settings)
       let activations = try RoundedActivations(settings)
-      result.tensors = try withModules(CompressedTensorsReader.endings) { module in
+      if settings["sparsity_config"]?["format"]?.stringValue == SparseBitmask.name {
+        result.tensors = try result.withModules(SparseBitmask.endings) { try SparseBitmask.matrix(of: $0) }
+      }
+      result.tensors = try result.withModules(CompressedTensorsReader.endings) { module in
         try CompressedTensorsReader.matrix(of: module, roundsTokens: try activations.contains(module.module))
       }
     case .own:
@@ -102,7 +105,8 @@ extension ModelSource {
     {
       throw refuse("of format '\(format)'")
     }
-    if let sparse = settings["sparsity_config"]?["format"]?.stringValue, sparse != "dense" {
+    let known = ["dense", SparseBitmask.name]
+    if let sparse = settings["sparsity_config"]?["format"]?.stringValue, !known.contains(sparse) {
       throw refuse("with sparse weights ('\(sparse)')")
     }
   }

@@ -1,4 +1,4 @@
-import ModelFiles
+public import ModelFiles
 import TensorCore
 
 /// Pruned matrices in a file of the `compress` layout: a bit for each weight that is there, and those weights.
@@ -266,5 +266,12 @@ extension SparseBlob {
         Int4Codes.pack(codes, scales: scales, columns: columns, group: group, into: line)
       }
     }
+  }
+}
+
+extension Checkpoint {
+  /// Whether a file holds pruned matrices as masks and values, which only this program reads.
+  public static func holdsSparseMatrices(_ source: ModelSource) -> Bool {
+    source.tensors.contains { $0.name.hasSuffix("." + SparseBlob.ending) }
   }
 }
