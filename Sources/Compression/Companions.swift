@@ -21,7 +21,9 @@ enum Companions {
   }
 
   /// Writes the files of `contents` into `folder`.
-  static func write(_ contents: SafetensorsContents, into folder: String) throws -> [(name: String, bytes: Int)] {
+  static func write(_ contents: SafetensorsContents, into folder: String) throws -> [(
+    name: String, bytes: Int
+  )] {
     var files = contents.files
     if let configuration = contents.configuration { files.append(("config.json", Array(configuration.utf8))) }
     var written: [(name: String, bytes: Int)] = []

@@ -199,7 +199,8 @@ public struct Conversion: Sendable {
         bytes: try ProgressSink.write(layout, to: folder + "/model.safetensors", observer: observer)
       )
     ]
-    written += try keepsSparse
+    written +=
+      try keepsSparse
       ? Companions.write(try checkpoint.sparseBitmaskContents(), into: folder)
       : Companions.write(of: checkpoint, into: folder, packed: self.layout)
     if checkpoint.source.tokenizerFiles.isEmpty, checkpoint.tokenizer != nil {

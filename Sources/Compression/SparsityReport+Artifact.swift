@@ -3,7 +3,6 @@ internal import Models
 internal import Reporting
 internal import TensorCore
 
-
 extension SparsityReport {
   /// The sparse matrices of an artifact; nil when it has none.
   init?(_ shipped: Checkpoint) throws {

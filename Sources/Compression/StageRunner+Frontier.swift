@@ -63,7 +63,9 @@ extension StageRunner {
   /// that prune, or one quantized harder. Nil where none of them does.
   private func asFast(as seconds: Double, _ origin: Origin, _ same: Alternative) throws -> Alternative? {
     // Two measurements of one model differ by a few per cent.
-    func suffices(_ other: Alternative) -> Bool { other.secondsPerToken.map { $0 <= 1.05 * seconds } ?? false }
+    func suffices(_ other: Alternative) -> Bool {
+      other.secondsPerToken.map { $0 <= 1.05 * seconds } ?? false
+    }
     if suffices(same) { return same }
     let stages = plan.stages[1...origin.index].filter { !($0 is PrunePass || $0 is StructurePass) }
     guard let twin = try alternative(to: origin, by: stages) else { return nil }

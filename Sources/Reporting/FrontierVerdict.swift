@@ -98,10 +98,14 @@ extension FrontierVerdict.Comparison {
     basis: FrontierVerdict.Basis, pruned: LanguageMetrics, with other: LanguageMetrics, alternative: String,
     packedBytes: Int, secondsPerToken: Double?
   ) {
-    guard let divergence = other.divergence?.mean, pruned.chunks.count == other.chunks.count else { return nil }
+    guard let divergence = other.divergence?.mean, pruned.chunks.count == other.chunks.count else {
+      return nil
+    }
     var blocks: [BlockSum] = []
     for (mine, theirs) in zip(pruned.chunks, other.chunks) {
-      guard mine.tokens == theirs.tokens, let a = mine.divergence, let b = theirs.divergence else { return nil }
+      guard mine.tokens == theirs.tokens, let a = mine.divergence, let b = theirs.divergence else {
+        return nil
+      }
       blocks.append(BlockSum(sum: a - b, count: mine.tokens))
     }
     guard !blocks.isEmpty else { return nil }

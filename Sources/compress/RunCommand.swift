@@ -106,7 +106,9 @@ struct RunCommand: ParsableCommand {
         "Nothing to do: add --int4, --int8, --w8a8, --prune 0.5, --target-size SIZE, a budget such as "
           + "--max-kld 0.02, or --recipe FILE.")
     }
-    if strict && noFrontier { throw ValidationError("--strict needs the comparison that --no-frontier leaves out.") }
+    if strict && noFrontier {
+      throw ValidationError("--strict needs the comparison that --no-frontier leaves out.")
+    }
     if let context, context < 8 { throw ValidationError("--context must be at least 8.") }
     if let evalTokens, evalTokens < 16 { throw ValidationError("--eval-tokens must be at least 16.") }
     if let memory, SizeGoal(size: memory) == nil {

@@ -31,7 +31,8 @@ struct UnpackCommand: ParsableCommand {
   var force = false
 
   @Flag(
-    help: "Keep the holes of pruned matrices: compressed-tensors, sparse-bitmask (loaders up to version 0.12).")
+    help:
+      "Keep the holes of pruned matrices: compressed-tensors, sparse-bitmask (loaders up to version 0.12).")
   var keepSparse = false
 
   @Flag(help: "Always give the file in the artifact, the same bytes as `zstd -d`.")
@@ -50,7 +51,8 @@ struct UnpackCommand: ParsableCommand {
         return try writeFolder(source)
       }
       if keepSparse {
-        throw JobError(.usage, "\(artifact): no matrix is stored as a mask and values; leave --keep-sparse out")
+        throw JobError(
+          .usage, "\(artifact): no matrix is stored as a mask and values; leave --keep-sparse out")
       }
     }
     guard let target = output ?? (artifact.hasSuffix(".zst") ? String(artifact.dropLast(4)) : nil) else {

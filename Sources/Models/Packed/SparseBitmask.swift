@@ -44,7 +44,8 @@ enum SparseBitmask {
     for count in counts { offsets.append((offsets.last ?? 0) + Int64(count)) }
     let total = Int(offsets.last ?? 0)
     let starts = zip(offsets, counts).map { ($0 - Int64($1)).littleEndian }
-    let compressed = tensor.derived(module + ".compressed", shape: [total], format: format) { source, target in
+    let compressed = tensor.derived(module + ".compressed", shape: [total], format: format) {
+      source, target in
       var place = 0
       for index in 0..<rows * columns where !isZero(source.buffer, index * width, width) && place < total {
         (target + place * width).copyMemory(from: source.base + index * width, byteCount: width)
@@ -83,13 +84,16 @@ enum SparseBitmask {
   ///
   /// - Throws: ``ModelError``: parts that are missing or do not fit each other.
   static func matrix(of module: PackedParts) throws -> StoredTensor {
-    let (shape, values) = (try module.part("shape", [.i64]), try module.part("compressed", [.f32, .f16, .bf16, .i8]))
+    let (shape, values) = (
+      try module.part("shape", [.i64]), try module.part("compressed", [.f32, .f16, .bf16, .i8])
+    )
     let mask = try module.part("bitmask", [.u8])
     guard shape.elementCount == 2 else { throw PackedParts.wrongShape(shape, [2]) }
     let sizes = try shape.integers()
     guard sizes.allSatisfy({ $0 > 0 && $0 < 1 << 31 }) else {
       throw ModelError(
-        .wrongShape, "", "tensor '\(shape.name)' states the sizes \(sizes[0]) and \(sizes[1]), which cannot be")
+        .wrongShape, "",
+        "tensor '\(shape.name)' states the sizes \(sizes[0]) and \(sizes[1]), which cannot be")
     }
     let (rows, columns, stride) = (sizes[0], sizes[1], (sizes[1] + 7) / 8)
     guard mask.shape == [rows, stride] else { throw PackedParts.wrongShape(mask, [rows, stride]) }
@@ -137,17 +141,15 @@ extension Checkpoint {
     let sparse = tensors.filter(SparseBitmask.suits)
     guard !sparse.isEmpty else {
       throw ModelError(
-        .unsupported, source.path, "no matrix is sparse in a format that the sparse-bitmask layout has; unpack it dense")
+        .unsupported, source.path,
+        "no matrix is sparse in a format that the sparse-bitmask layout has; unpack it dense")
     }
     var dense = self
     for place in dense.tensors.indices { dense.tensors[place].keptLimit = nil }
-    var contents = try dense.safetensorsContents()
     let modules = Set(sparse.map { String($0.name.dropLast(".weight".count)) })
-    // Stored as plain tensors, whatever the dense layout makes of them.
-    contents.tensors.removeAll { tensor in
-      guard let dot = tensor.name.lastIndex(of: ".") else { return false }
-      return modules.contains(String(tensor.name[..<dot])) && tensor.name != String(tensor.name[..<dot]) + ".bias"
-    }
+    var others = dense
+    others.tensors.removeAll { tensor in sparse.contains { $0.name == tensor.name } }
+    var contents = try others.safetensorsContents()
     for tensor in sparse {
       contents.tensors += try SparseBitmask.parts(
         of: tensor, module: String(tensor.name.dropLast(".weight".count)))

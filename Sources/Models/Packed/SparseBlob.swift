@@ -148,7 +148,8 @@ enum SparseBlob {
     }
     guard total <= places.room else {
       throw ModelError(
-        .wrongShape, "", "tensor '\(name)': \(total) weights are not zero, but there is room for \(places.room)")
+        .wrongShape, "",
+        "tensor '\(name)': \(total) weights are not zero, but there is room for \(places.room)")
     }
     let spare = places.columns % 8
     if spare > 0,
@@ -176,7 +177,8 @@ extension SparseBlob {
     guard let places = try places(of: tensor) else {
       throw ModelError(
         .wrongShape, "",
-        "tensor '\(tensor.name)': its \(tensor.elementCount) bytes do not fit the sizes and the format it states")
+        "tensor '\(tensor.name)': its \(tensor.elementCount) bytes do not fit the sizes and the format it states"
+      )
     }
     let count = places.rows * places.rowBytes
     var result = StoredTensor(

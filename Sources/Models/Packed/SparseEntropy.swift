@@ -49,7 +49,9 @@ public struct SparseEntropy: Sendable, Equatable {
   }
 
   private static func mask(_ bytes: UnsafeRawBufferPointer, _ places: SparseBlob.Places) -> Double {
-    var counts = [[Int](repeating: 0, count: 2), [Int](repeating: 0, count: 16), [Int](repeating: 0, count: 256)]
+    var counts = [
+      [Int](repeating: 0, count: 2), [Int](repeating: 0, count: 16), [Int](repeating: 0, count: 256),
+    ]
     var set = 0
     for place in places.mask..<places.scales {
       let byte = Int(bytes[place])

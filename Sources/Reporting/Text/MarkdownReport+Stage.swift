@@ -47,7 +47,8 @@ extension MarkdownReport {
       ["", "artifact", "a token", "KL divergence (nats)", "difference", ""], rows: rows, right: [1, 2, 3, 4])
     page.paragraph(
       "Difference: the pruned model's divergence less the other's, paired over chunks of text, as a "
-        + "\(NumberFormat.fixed(FrontierVerdict.confidence * 100, 0)) % confidence interval. Below zero pruning is worth it.")
+        + "\(NumberFormat.fixed(FrontierVerdict.confidence * 100, 0)) % confidence interval. Below zero pruning is worth it."
+    )
   }
 
   /// What the pass observed the model on.
