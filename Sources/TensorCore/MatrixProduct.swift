@@ -76,7 +76,7 @@ struct MatrixProduct: @unchecked Sendable {
         if part.form.isHalved {
           return ck_multiply_half_rows(
             part.row(range.lowerBound), range.count, columns, records, tokens,
-            results[place] + range.lowerBound, part.rows, ThreadScratch.reserve(part.form.wholeRowBytes))
+            results[place] + range.lowerBound, part.rows)
         }
         ck_multiply_rows(
           part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns, records,

@@ -39,8 +39,8 @@ struct RunningForm: Sendable {
     if self.format == .q8_0 { halve(rows: rows) }
   }
 
-  /// Leaves zeros out where at most half of any 64 neighbours are something else, as after pruning to 2:4, and where products of such
-  /// rows are faster.
+  /// Leaves zeros out where at most two of four neighbours are something else, as after pruning to 2:4, and where products of such rows
+  /// are faster.
   private mutating func halve(rows: Int) {
     let (columns, stride, whole) = (columns, ck_half_row_bytes(columns), bytes)
     guard rows > 0, columns > 0, columns % 256 == 0, ck_multiplies_halves() != 0 else { return }
