@@ -136,6 +136,13 @@ public struct JobOutcome: Sendable {
     throw JobError(.gate, "\(folder): stage \(stage.index), \(stage.name), breaks the budget: \(failure)")
   }
 
+  /// Throws when the same original, quantized harder, would have been better than the pruned model; everything is there all the same.
+  public func checkFrontier() throws {
+    guard let stage = report.stages.last, let verdict = stage.frontier, verdict.loses else { return }
+    let lost = verdict.comparisons.filter { $0.outcome == .loses }.map(\.text)
+    throw JobError(.gate, "\(folder): stage \(stage.index), \(stage.name): \(lost.joined(separator: "; "))")
+  }
+
   /// The stages as a table for a terminal of `width` columns.
   public func table(width: Int) -> String { StageTable(report.stages).text(width: width) }
 

@@ -31,8 +31,12 @@ struct StageRunner {
     var reference: BaselineReference
     /// The model as the pass made it.
     var transformed: Checkpoint
-    /// The tensors whose zeros are to stay, which not every container says.
-    var sparse: Set<String> { Set(transformed.tensors.filter(\.isSparse).map(\.name)) }
+    /// The tensors whose zeros are to stay and how many weights are none, which not every container says.
+    var kept: [String: Int] {
+      Dictionary(
+        transformed.tensors.compactMap { tensor in tensor.keptLimit.map { (tensor.name, $0) } },
+        uniquingKeysWith: { first, _ in first })
+    }
   }
 
   /// What the stages left behind.
@@ -71,8 +75,9 @@ struct StageRunner {
       current.tensors = stage.shipped.tensors
       current.configuration = stage.transformed.configuration
       current.architecture = stage.transformed.architecture
-      for place in current.tensors.indices where stage.sparse.contains(current.tensors[place].name) {
-        current.tensors[place].isSparse = true
+      let kept = stage.kept
+      for place in current.tensors.indices {
+        current.tensors[place].keptLimit = kept[current.tensors[place].name]
       }
       result.reports.append(stage.report)
       result.records.append(stage.records)
@@ -86,7 +91,7 @@ struct StageRunner {
   private static func folderName(index: Int, label: String) -> String { "\(index)-\(label)" }
 
   /// A GGUF is one file and bears the model's name; a Hugging Face folder's weights have one name only.
-  private func artifactName() -> String {
+  func artifactName() -> String {
     switch job.recipe.container {
     case .gguf: "\(plan.fileName).gguf.zst"
     case .safetensors: "model.safetensors.zst"
@@ -126,7 +131,7 @@ struct StageRunner {
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
 
-    let report = StageReport(
+    var report = StageReport(
       index: index, name: pass.label, pass: StageRunner.describe(passPlan),
       recipe: index == 0 ? .null : .object(JSONObject([(type(of: pass).name, pass.options)])),
       artifact: ArtifactReport(
@@ -142,6 +147,16 @@ struct StageRunner {
       latency: latency,
       notes: passPlan.notes + result.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
+    if let storage = try SparsityReport(shipped) {
+      report.sparsity = storage
+      report.notes.append(storage.text)
+    }
+    if comparesFrontier(index), let baseline {
+      report.frontier = try frontier(
+        index: index, original: baseline.checkpoint, reference: baseline.reference, metrics: metrics,
+        packedBytes: summary.bytes, latency: latency)
+      report.notes += report.frontier.map { $0.comparisons.map(\.text) + $0.notes } ?? []
+    }
     try folder.write(report.jsonText, to: "\(name)/report.json")
     try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
     for note in report.notes + report.warnings { observer(.note(note)) }
@@ -152,7 +167,7 @@ struct StageRunner {
   // MARK: Steps
 
   /// What a pass may use.
-  private func passContext(of pass: any Pass, stage: Int, reference: BaselineReference?, input: Checkpoint)
+  func passContext(of pass: any Pass, stage: Int, reference: BaselineReference?, input: Checkpoint)
     throws -> PassContext
   {
     let (observer, runner) = (observer, self)
@@ -191,14 +206,14 @@ struct StageRunner {
     return context
   }
 
-  private struct Packed {
+  struct Packed {
     var bytes: Int
     var decodedBytes: Int
     var merkleRoot: String
     var notes: [String]
   }
 
-  private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String, isQuiet: Bool = false) throws
+  func pack(_ checkpoint: Checkpoint, stage: Int, to path: String, isQuiet: Bool = false) throws
     -> Packed
   {
     let layout = try ContainerOutput.layout(
@@ -237,7 +252,7 @@ struct StageRunner {
   }
 
   /// Damaged weights that the user let through give no figures; they stop nothing.
-  private func evaluate(
+  func evaluate(
     _ model: RunnableModel, of checkpoint: Checkpoint, baseline: BaselineReference?,
     records: TokenRecorder? = nil
   ) throws -> (StageMetrics, BaselineReference) {
@@ -255,7 +270,7 @@ struct StageRunner {
     }
   }
 
-  private func measureLatency(_ path: String, metrics: StageMetrics) throws -> LatencyMetrics? {
+  func measureLatency(_ path: String, metrics: StageMetrics) throws -> LatencyMetrics? {
     if case .none = metrics { return nil }
     guard job.recipe.evaluation.latency else { return nil }
     observer(.progress(step: "latency", fraction: 0))
@@ -298,7 +313,7 @@ struct StageRunner {
     return reports
   }
 
-  private static func describe(_ plan: PassPlan) -> String {
+  static func describe(_ plan: PassPlan) -> String {
     var counts: [(format: String, count: Int)] = []
     for entry in plan.entries where entry.shape.count >= 2 {
       if let place = counts.firstIndex(where: { $0.format == entry.to.rawValue }) {

@@ -16,7 +16,9 @@ struct FailedStageTests {
     init(options: inout RecipeMapping) throws(RecipeError) {}
     var options: JSONValue { .object(JSONObject()) }
     var label: String { "failing" }
-    func plan(for checkpoint: Checkpoint) throws -> PassPlan { try QuantizePass(.int4, allowRequantize: true).plan(for: checkpoint) }
+    func plan(for checkpoint: Checkpoint) throws -> PassPlan {
+      try QuantizePass(.int4, allowRequantize: true).plan(for: checkpoint)
+    }
     func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult {
       throw PassError("nothing works <today>")
     }

@@ -160,9 +160,25 @@ enum Samples {
     return stage
   }
 
+  /// A pruned model that was compared with quantizing harder.
+  static var prunedStage: StageReport {
+    var report = stage(index: 2, name: "prune50")
+    report.sparsity = SparsityReport(
+      matrices: 2, weights: 1000, kept: 400, packedBytes: 309, maskBytes: 100, valueBytes: 200)
+    report.frontier = FrontierVerdict(
+      packedBytes: 4_554_304, secondsPerToken: 0.0011, divergence: divergence.mean,
+      comparisons: [
+        .init(
+          basis: .bytes, alternative: "3 × q4_k", packedBytes: 4_500_000, secondsPerToken: 0.0012,
+          divergence: Estimate(0.01, standardError: 0.001),
+          difference: Estimate(0.02, standardError: 0.002), interval: 0.016...0.024)
+      ], notes: ["nothing is said about equal latency"])
+    return report
+  }
+
   static var all: [StageReport] {
     [
-      stage(), bareStage, encoderStage, calibratedStage,
+      stage(), bareStage, encoderStage, calibratedStage, prunedStage,
       stage(evaluation: .language(metrics(nil), method: method)),
       stage(
         evaluation: .encoder(
@@ -176,7 +192,7 @@ enum Samples {
       date: "2026-11-24T02:30:00Z", seconds: 12.5, recipeName: "int4",
       recipe: .object(JSONObject([("passes", .array([]))])), run: run, stages: stages,
       comparisons: comparisons(stages.count),
-      failure: stages.count == 6
+      failure: stages.count == all.count
         ? StageFailure(index: 6, name: "int2", message: "text: the model's logits are not <finite>") : nil,
       notes: ["of the run"])
   }

@@ -90,6 +90,43 @@ extension HTMLReport {
       )
   }
 
+  /// Whether pruning was worth it: the finished model beside the original that was only quantized, harder.
+  static func frontier(_ shown: [ShownStage]) -> String {
+    shown.map { stage in
+      guard let verdict = stage.stage.frontier, !verdict.comparisons.isEmpty else { return "" }
+      let path = "\(stage.path).frontier"
+      var rows = [
+        [
+          Markup.escape(stage.label) + ", pruned", Cited.bytes("\(path).packedBytes", verdict.packedBytes),
+          Cited.seconds("\(path).secondsPerToken", verdict.secondsPerToken),
+          Cited.estimate("\(path).divergence", verdict.divergence), "", "",
+        ]
+      ]
+      for (place, comparison) in verdict.comparisons.enumerated() {
+        let at = "\(path).comparisons[\(place)]"
+        let word =
+          switch comparison.outcome {
+          case .wins: "<span class=\"v better\">▲ pruning wins</span>"
+          case .loses: "<span class=\"v worse\">▼ pruning loses</span>"
+          case .tie: "<span class=\"v tie\">= tie</span>"
+          }
+        let range = comparison.interval.map {
+          Cited.significant("\(at).lower", $0.lowerBound) + " … "
+            + Cited.significant("\(at).upper", $0.upperBound)
+        }
+        rows.append([
+          "only quantized, of equal \(comparison.basis.rawValue)",
+          Cited.bytes("\(at).packedBytes", comparison.packedBytes),
+          Cited.seconds("\(at).secondsPerToken", comparison.secondsPerToken),
+          Cited.estimate("\(at).divergence", comparison.divergence), range ?? "unknown", word,
+        ])
+      }
+      return Markup.table(
+        heads: ["", "packed", "time a token", "KL divergence", "difference, 95 %", ""], rows: rows,
+        right: [1, 2, 3, 4])
+    }.joined()
+  }
+
   static func notes(_ notes: [String], _ shown: [ShownStage]) -> String {
     let all =
       notes.map(Markup.escape)

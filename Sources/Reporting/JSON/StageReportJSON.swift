@@ -16,8 +16,9 @@ extension StageReport {
       ("artifact", artifact.json), ("size", size.json), ("tensors", .array(tensors.map(\.json))),
       ("evaluation", evaluation.json), ("budget", budget?.json ?? .null),
       ("calibration", calibration?.json ?? .null), ("tokens", tokens?.json ?? .null),
-      ("latency", latency?.json ?? .null), ("notes", .strings(notes)), ("warnings", .strings(warnings)),
-      ("run", run.json),
+      ("latency", latency?.json ?? .null),
+      ("sparsity", sparsity?.json ?? .null), ("frontier", frontier?.json ?? .null),
+      ("notes", .strings(notes)), ("warnings", .strings(warnings)), ("run", run.json),
     ])
   }
 
@@ -43,6 +44,25 @@ extension StageReport {
       latency: try fields.optional("latency") { try LatencyMetrics(fields.fields($0)) },
       notes: try fields.strings("notes"), warnings: try fields.strings("warnings"),
       run: try RunContext(fields.fields("run")))
+    sparsity = try fields.added("sparsity") { try SparsityReport(fields.fields($0)) }
+    frontier = try fields.added("frontier") { try FrontierVerdict(fields.fields($0)) }
+  }
+}
+
+extension SparsityReport {
+  var json: JSONValue {
+    .fields([
+      ("matrices", .integer(matrices)), ("weights", .integer(weights)), ("kept", .integer(kept)),
+      ("packedBytes", .integer(packedBytes)), ("maskBytes", .rounded(maskBytes)),
+      ("valueBytes", .rounded(valueBytes)),
+    ])
+  }
+
+  init(_ fields: ReportFields) throws {
+    self.init(
+      matrices: try fields.int("matrices"), weights: try fields.int("weights"), kept: try fields.int("kept"),
+      packedBytes: try fields.int("packedBytes"), maskBytes: try fields.double("maskBytes"),
+      valueBytes: try fields.double("valueBytes"))
   }
 }
 

@@ -14,6 +14,7 @@ public enum MarkdownReport {
     qualityTable(stage, &page)
     page.paragraph(Methodology.full(stage))
     budgetSection(stage.budget, &page)
+    frontierSection(stage.frontier, &page)
     calibrationSection(stage.calibration, &page)
     if let latency = stage.latency {
       page.heading(2, "Speed")
@@ -54,6 +55,7 @@ public enum MarkdownReport {
     }
     verdictSection(report.comparisons, report.stages.map { "\($0.index) \($0.name)" }, &page)
     budgetSection(report.stages.last?.budget, &page)
+    frontierSection(report.stages.last?.frontier, &page)
     if !report.notes.isEmpty {
       page.heading(2, "Notes")
       page.list(report.notes.map(escape))
