@@ -9,7 +9,7 @@ BIN = $(shell $(BUILD) --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers bench-quality bench-peers lint format demo clean
+.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers bench-quality bench-peers lint format demo reports clean
 help:
 	@echo "make demo           build, and compress the reference model"
 	@echo "make test           all tests"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench-quality  every quality bar beside llama.cpp, GPTQ, AWQ, AutoRound (installs them; DATA=models and texts)"
 	@echo "make bench-peers    every speed bar beside llama.cpp and zstd: decode, prefill, quantize, evaluate, pack, start"
 	@echo "make peers-transformers  quantized safetensors in transformers: the same logits?"
+	@echo "make reports        the reference runs in Reports/, made again"
 	@echo "make clean"
 
 # Installs what is missing, and touches nothing when all is there.
@@ -84,6 +85,10 @@ format:
 
 demo: build
 	$(BIN)/compress --int4 Calibration/reference/model.bin --eval Calibration/evaluation.txt
+
+# Reference runs of the shipped model: reports only, no artifacts.
+reports: build
+	Reports/remake.sh $(BIN)
 
 clean:
 	rm -rf .build

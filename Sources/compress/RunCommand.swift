@@ -79,6 +79,9 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "End with exit code 2 when quantizing harder would have been better than pruning.")
   var strict = false
 
+  @Flag(help: "Print events instead of text: one JSON object a line.")
+  var json = false
+
   @Flag(help: "Print how long each step took, and the memory that was taken at most by its end.")
   var timings = false
 
@@ -126,17 +129,19 @@ struct RunCommand: ParsableCommand {
       allowNonfinite: allowNonfinite,
       memoryLimit: memory.flatMap { SizeGoal(size: $0)?.bytes(parameters: 0) },
       commandLine: CommandLine.arguments, probe: .subprocess())
-    let bar = ProgressBar(quiet: common.quiet)
+    let bar = ProgressBar(quiet: common.quiet || json)
+    let events = json ? EventLines() : nil
     Interruption.install()
     defer { bar.finish() }
     let clock = timings ? PhaseClock() : nil
     let outcome = try job.run {
       clock?.note($0)
       bar.show($0)
+      events?.show($0)
     }
     bar.finish()
-    Terminal.output(outcome.table(width: Terminal.width))
-    if !common.quiet { Terminal.output(outcome.places) }
+    if let events { events.finish(outcome) } else { Terminal.output(outcome.table(width: Terminal.width)) }
+    if !common.quiet, !json { Terminal.output(outcome.places) }
     if let clock { Terminal.output(clock.text) }
     try outcome.checkFailure()
     try outcome.checkBudget()

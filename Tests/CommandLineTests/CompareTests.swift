@@ -103,4 +103,29 @@ struct CompareTests {
     let decode = object?["decode"] as? [String: Any]
     #expect((decode?["ratio"] as? Double ?? 0) > 0 && decode?["rounds"] as? Int == 3)
   }
+
+  @Test("questions are answered, and a run can be followed line by line")
+  func questionsAndEvents() throws {
+    let scratch = try Scratch()
+    let tasks = Reference.folder + "/../tasks/"
+    let text = try Program.run(
+      [
+        "eval", try Samples.int8Artifact, "--baseline", Reference.folder, "--task", tasks + "choice.jsonl",
+        "--task", tasks + "words.jsonl",
+      ], in: scratch.path)
+    #expect(text.status == 0, "\(text.errors)")
+    #expect(text.output.contains("choice.jsonl: 400 questions") && text.output.contains("McNemar p = "))
+    let outcome = try Program.run(
+      ["--int8", "--method", "rtn", Reference.model, "-o", "out", "--no-latency", "--json", "--level", "1"],
+      in: scratch.path)
+    #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
+    let events = try outcome.output.split(separator: "\n").map {
+      try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+    }
+    let names = events.compactMap { $0["event"] as? String }
+    #expect(names.count == events.count && names.count { $0 == "stage" } == 2)
+    let last = try #require(events.last)
+    #expect(last["event"] as? String == "finished" && last["folder"] as? String == "out")
+    #expect((last["stages"] as? [Any])?.count == 2)
+  }
 }
