@@ -19,6 +19,8 @@ struct JobPlan {
   var subject: EvaluationSubject
   /// What passes observe the model on; nil when none does, or the model cannot be run.
   var calibration: CalibrationSet?
+  /// The same for models that a pruned one is compared with, where no stage observes the model.
+  var comparisonCalibration: CalibrationSet?
   /// Remarks for the report.
   var notes: [String] = []
   /// The file name of artifacts without extension.
@@ -67,6 +69,12 @@ struct JobPlan {
         observer: observer
       ).set()
       if let obstacle = CalibrationSource.obstacle(checkpoint) { notes.append("not calibrated: \(obstacle)") }
+    } else if recipe.comparesPruning, damaged.isEmpty, case .language = subject {
+      comparisonCalibration = try CalibrationSource(
+        checkpoint: checkpoint, plan: recipe.calibration, subject: subject,
+        seed: UInt64(clamping: recipe.seed),
+        observer: observer
+      ).set()
     } else if recipe.calibration.text != nil {
       notes.append("the calibration text is not used: no stage observes the model at work")
     }

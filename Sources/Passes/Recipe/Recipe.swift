@@ -127,6 +127,11 @@ extension Recipe {
   /// Whether a stage looks at the model at work, so that there has to be a calibration text.
   public var observes: Bool { stages.contains { $0.needs > .nothing } }
 
+  /// Whether the finished model is compared with one that is only quantized.
+  public var comparesPruning: Bool {
+    evaluation.frontier && stages.contains { $0 is PrunePass || $0 is StructurePass }
+  }
+
   /// The part of ``json`` that the artifacts' bytes follow from: how they are evaluated is left out, so artifacts do not
   /// depend on it. So is the calibration text's path, which is no part of what it says.
   public var transformation: JSONValue {
