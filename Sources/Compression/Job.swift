@@ -72,18 +72,21 @@ public struct Job: Sendable {
       let notes = plan.checkpoint.notes + plan.notes + (plan.calibration?.notes ?? [])
       for note in notes { observer(.note(note)) }
       let context = try runContext(plan)
-      let stages = try StageRunner(
+      let result = try StageRunner(
         job: self, plan: plan, folder: folder, context: context, observer: observer
       ).run()
       let report = RunReport(
         date: date, seconds: seconds(since: start), recipeName: recipe.name, recipe: recipe.json,
-        run: context,
-        stages: stages, notes: notes)
+        run: context, stages: result.reports,
+        comparisons: try StageComparison.all(
+          result.records, bootstrap: Bootstrap(seed: UInt64(clamping: recipe.seed))),
+        failure: result.failure?.stage, notes: notes)
       try folder.write(report.jsonText, to: "report.json")
       try folder.write(MarkdownReport.text(report), to: "report.md")
+      try folder.write(HTMLReport.text(report), to: "report.html")
       try folder.write(recipe.yaml, to: "recipe.yaml")
       try folder.commit()
-      return JobOutcome(report: report, folder: place)
+      return JobOutcome(report: report, folder: place, error: result.failure.flatMap { JobError($0.error) })
     } catch {
       folder.discard()
       throw folder.named(error)
@@ -117,6 +120,15 @@ public struct JobOutcome: Sendable {
   public var report: RunReport
   /// The run's folder.
   public var folder: String
+  /// Why the run ended before its last stage; nil when it did not. Reports and artifacts of the stages before are there.
+  public var error: JobError?
+
+  /// Throws when a stage was not finished.
+  public func checkFailure() throws {
+    guard let error, let failure = report.failure else { return }
+    throw JobError(
+      error.kind, "\(folder): stage \(failure.index), \(failure.name), failed: \(error.description)")
+  }
 
   /// Throws when the last stage breaks the budget; its artifact and reports are there all the same.
   public func checkBudget() throws {
@@ -136,7 +148,7 @@ public struct JobOutcome: Sendable {
 
   /// Where report and artifacts are, a line each.
   public var places: String {
-    var lines = ["", "report    \(folder)/report.md"]
+    var lines = ["", "report    \(folder)/report.html"]
     for stage in report.stages {
       lines.append("artifact  \(folder)/\(StageRunner.folderName(stage))/\(stage.artifact.file)")
     }

@@ -24,6 +24,8 @@ struct StageRunner {
   /// What a stage left behind.
   private struct Stage {
     var report: StageReport
+    /// Its predictions.
+    var records: TokenRecords?
     /// The model as it was read back.
     var shipped: Checkpoint
     var reference: BaselineReference
@@ -37,15 +39,34 @@ struct StageRunner {
     }
   }
 
-  /// All stages' reports, written into their folders.
-  func run() throws -> [StageReport] {
+  /// What the stages left behind.
+  struct Result {
+    /// Their reports, written into their folders.
     var reports: [StageReport] = []
+    /// Their predictions, where there are any.
+    var records: [TokenRecords?] = []
+    /// The error that ended the run; what was made before stands.
+    var failure: (stage: StageFailure, error: any Error)?
+  }
+
+  /// Runs all stages, or those before one that cannot be finished.
+  func run() throws -> Result {
+    var result = Result()
     var baseline: Baseline?
     var current = plan.checkpoint
     for (index, (pass, passPlan)) in zip(plan.stages, plan.plans).enumerated() {
       observer(.stage(index: index, count: plan.stages.count, label: pass.label))
-      let stage = try runStage(
-        index: index, pass: pass, passPlan: passPlan, input: current, baseline: baseline)
+      let stage: Stage
+      do {
+        stage = try runStage(
+          index: index, pass: pass, passPlan: passPlan, input: current, baseline: baseline)
+      } catch  where index > 0 && (error is EvaluationError || error is PassError) {
+        folder.removeFolder(StageRunner.folderName(index: index, label: pass.label))
+        let failure = StageFailure(
+          index: index, name: pass.label, message: JobError(error)?.description ?? "\(error)")
+        result.failure = (failure, error)
+        return result
+      }
       if baseline == nil {
         baseline = Baseline(
           checkpoint: stage.shipped, reference: stage.reference, packedBytes: stage.report.size.packedBytes)
@@ -58,9 +79,10 @@ struct StageRunner {
       for place in current.tensors.indices {
         current.tensors[place].keptLimit = kept[current.tensors[place].name]
       }
-      reports.append(stage.report)
+      result.reports.append(stage.report)
+      result.records.append(stage.records)
     }
-    return reports
+    return result
   }
 
   /// The name of a stage's folder.
@@ -99,9 +121,12 @@ struct StageRunner {
     // From here on nothing but the files is used: what an edge host would open.
     let shipped = try Checkpoint.load(try ModelFiles.open(path))
     let activations = job.recipe.evaluation.activations
+    let recorder = recorder()
     let (metrics, reference) = try evaluate(
       try shipped.makeModel(activations: activations, isStreamed: true), of: shipped,
-      baseline: baseline?.reference)
+      baseline: baseline?.reference, records: recorder)
+    let records = recorder?.records
+    if let records { try TokenFile.write(records, to: "\(place)/\(TokenFile.name)") }
     let evaluation = plan.subject.report(metrics, activations: activations)
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
@@ -117,7 +142,9 @@ struct StageRunner {
         shipped, plan: passPlan, outcomes: result.outcomes,
         baseline: transformed.configuration == plan.checkpoint.configuration ? baseline?.checkpoint : nil),
       evaluation: evaluation, budget: index == 0 ? nil : job.recipe.budget.verdict(for: evaluation),
-      calibration: passContext.calibration?.summary, latency: latency,
+      calibration: passContext.calibration?.summary,
+      tokens: records.map { TokenReport($0, piece: (shipped.tokenizer ?? input.tokenizer).map { $0.piece }) },
+      latency: latency,
       notes: passPlan.notes + result.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
     if let storage = try SparsityReport(shipped) {
@@ -134,7 +161,7 @@ struct StageRunner {
     try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
     for note in report.notes + report.warnings { observer(.note(note)) }
     return Stage(
-      report: report, shipped: shipped, reference: reference, transformed: transformed)
+      report: report, records: records, shipped: shipped, reference: reference, transformed: transformed)
   }
 
   // MARK: Steps
@@ -213,17 +240,30 @@ struct StageRunner {
       notes: layout.notes)
   }
 
+  /// What takes the predictions of a stage, under the hashes of the source's files.
+  private func recorder() -> TokenRecorder? {
+    guard case .language(let chunks) = plan.subject, let architecture = plan.checkpoint.architecture else {
+      return nil
+    }
+    return TokenRecorder(
+      key: ReferenceKey(
+        modelName: plan.checkpoint.name, files: Array(context.source.values),
+        vocabulary: architecture.vocabularySize, chunks: chunks))
+  }
+
   /// Damaged weights that the user let through give no figures; they stop nothing.
   func evaluate(
-    _ model: RunnableModel, of checkpoint: Checkpoint, baseline: BaselineReference?
+    _ model: RunnableModel, of checkpoint: Checkpoint, baseline: BaselineReference?,
+    records: TokenRecorder? = nil
   ) throws -> (StageMetrics, BaselineReference) {
     do {
       guard let baseline else {
         return try plan.subject.evaluateBaseline(
-          model, name: plan.checkpoint.name, tokenizer: checkpoint.tokenizer, observer: observer)
+          model, name: plan.checkpoint.name, tokenizer: checkpoint.tokenizer, records: records,
+          observer: observer)
       }
       let metrics = try plan.subject.evaluate(
-        model, baseline: baseline, tokenizer: checkpoint.tokenizer, observer: observer)
+        model, baseline: baseline, tokenizer: checkpoint.tokenizer, records: records, observer: observer)
       return (metrics, baseline)
     } catch let error as EvaluationError where error.reason == .nonFinite && !plan.damaged.isEmpty {
       return (.none(reason: "\(error.message); the weights hold NaN or infinity"), .none)

@@ -26,6 +26,8 @@ public struct StageReport: Sendable, Equatable {
   public var budget: BudgetVerdict?
   /// What the pass observed the model on; nil when it did not.
   public var calibration: CalibrationSummary?
+  /// What single predictions look like; nil where nothing was evaluated, and for encoders.
+  public var tokens: TokenReport?
   /// Speed; nil when it was not measured.
   public var latency: LatencyMetrics?
   /// What pruned matrices take; nil when none is stored as such.
@@ -44,8 +46,8 @@ public struct StageReport: Sendable, Equatable {
     index: Int, name: String, pass: String, recipe: JSONValue = .null, artifact: ArtifactReport,
     size: SizeReport,
     tensors: [TensorReport], evaluation: EvaluationReport, budget: BudgetVerdict? = nil,
-    calibration: CalibrationSummary? = nil, latency: LatencyMetrics? = nil, notes: [String] = [],
-    warnings: [String] = [], run: RunContext
+    calibration: CalibrationSummary? = nil, tokens: TokenReport? = nil, latency: LatencyMetrics? = nil,
+    notes: [String] = [], warnings: [String] = [], run: RunContext
   ) {
     self.index = index
     self.name = name
@@ -57,6 +59,7 @@ public struct StageReport: Sendable, Equatable {
     self.evaluation = evaluation
     self.budget = budget
     self.calibration = calibration
+    self.tokens = tokens
     self.latency = latency
     self.notes = notes
     self.warnings = warnings

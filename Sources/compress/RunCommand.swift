@@ -138,6 +138,7 @@ struct RunCommand: ParsableCommand {
     Terminal.output(outcome.table(width: Terminal.width))
     if !common.quiet { Terminal.output(outcome.places) }
     if let clock { Terminal.output(clock.text) }
+    try outcome.checkFailure()
     try outcome.checkBudget()
     if strict { try outcome.checkFrontier() }
   }

@@ -49,6 +49,11 @@ public enum MarkdownReport {
     for stage in report.stages {
       for warning in stage.warnings { page.paragraph("> **Warning** (\(stage.name)): \(escape(warning))") }
     }
+    if let failure = report.failure {
+      page.paragraph(
+        "> **Stage \(failure.index), \(escape(failure.name)), failed:** \(escape(failure.message))")
+    }
+    verdictSection(report.comparisons, report.stages.map { "\($0.index) \($0.name)" }, &page)
     budgetSection(report.stages.last?.budget, &page)
     frontierSection(report.stages.last?.frontier, &page)
     if !report.notes.isEmpty {
