@@ -76,7 +76,10 @@ struct StageRunner {
   ) throws -> Stage {
     let observer = observer
     let passContext = try passContext(of: pass, stage: index, reference: baseline?.reference, input: input)
+    if pass.trains { GracefulStop.begin() }
+    defer { GracefulStop.end() }
     let result = try pass.apply(passPlan, to: input, in: passContext)
+    GracefulStop.end()
     let (transformed, passPlan) = (result.checkpoint, result.plan)
     let name = StageRunner.folderName(index: index, label: pass.label)
     let file = artifactName()
@@ -112,7 +115,7 @@ struct StageRunner {
         shipped, plan: passPlan, outcomes: result.outcomes,
         baseline: transformed.configuration == plan.checkpoint.configuration ? baseline?.checkpoint : nil),
       evaluation: evaluation, budget: index == 0 ? nil : job.recipe.budget.verdict(for: evaluation),
-      calibration: passContext.calibration?.summary, latency: latency,
+      calibration: passContext.calibration?.summary, training: result.training, latency: latency,
       notes: passPlan.notes + result.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
     try folder.write(report.jsonText, to: "\(name)/report.json")
@@ -130,6 +133,15 @@ struct StageRunner {
   {
     let (observer, runner) = (observer, self)
     var context = PassContext(calibration: pass.needs > .nothing ? plan.calibration : nil)
+    if pass.trains {
+      context.training = plan.training
+      context.original = plan.checkpoint
+      context.trainingState = job.trainingState.map {
+        TrainingPlace(folder: $0, stage: stage, resumes: job.resumesTraining)
+      }
+      context.isInterrupted = { GracefulStop.isRequested }
+    }
+    context.remark = { step, text in observer(.done(step: step, remark: text)) }
     context.seed = UInt64(clamping: job.recipe.seed)
     context.level = job.recipe.level ?? ArtifactFile.defaultLevel
     context.memoryLimit = job.memoryLimit
@@ -179,6 +191,7 @@ struct StageRunner {
     let observer = observer
     var origin = JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))])
     if let calibration = plan.calibration { origin["calibration"] = .string(calibration.sha256) }
+    if let training = plan.training { origin["training"] = .string(training.sha256) }
     let recipe = JSONValue.object(origin)
     let summary = try ArtifactFile.write(
       layout, to: path, level: job.recipe.level ?? ArtifactFile.defaultLevel, recipe: recipe,

@@ -26,6 +26,8 @@ public struct StageReport: Sendable, Equatable {
   public var budget: BudgetVerdict?
   /// What the pass observed the model on; nil when it did not.
   public var calibration: CalibrationSummary?
+  /// What training came to; nil when the pass did not train.
+  public var training: TrainingReport?
   /// Speed; nil when it was not measured.
   public var latency: LatencyMetrics?
   /// Remarks.
@@ -40,7 +42,8 @@ public struct StageReport: Sendable, Equatable {
     index: Int, name: String, pass: String, recipe: JSONValue = .null, artifact: ArtifactReport,
     size: SizeReport,
     tensors: [TensorReport], evaluation: EvaluationReport, budget: BudgetVerdict? = nil,
-    calibration: CalibrationSummary? = nil, latency: LatencyMetrics? = nil, notes: [String] = [],
+    calibration: CalibrationSummary? = nil, training: TrainingReport? = nil,
+    latency: LatencyMetrics? = nil, notes: [String] = [],
     warnings: [String] = [], run: RunContext
   ) {
     self.index = index
@@ -53,6 +56,7 @@ public struct StageReport: Sendable, Equatable {
     self.evaluation = evaluation
     self.budget = budget
     self.calibration = calibration
+    self.training = training
     self.latency = latency
     self.notes = notes
     self.warnings = warnings

@@ -15,7 +15,8 @@ extension StageReport {
       ("index", .integer(index)), ("name", .string(name)), ("pass", .string(pass)), ("recipe", recipe),
       ("artifact", artifact.json), ("size", size.json), ("tensors", .array(tensors.map(\.json))),
       ("evaluation", evaluation.json), ("budget", budget?.json ?? .null),
-      ("calibration", calibration?.json ?? .null), ("latency", latency?.json ?? .null),
+      ("calibration", calibration?.json ?? .null), ("training", training?.json ?? .null),
+      ("latency", latency?.json ?? .null),
       ("notes", .strings(notes)),
       ("warnings", .strings(warnings)), ("run", run.json),
     ])
@@ -39,6 +40,7 @@ extension StageReport {
       evaluation: try EvaluationReport(fields.fields("evaluation")),
       budget: try fields.added("budget") { try BudgetVerdict(fields.fields($0)) },
       calibration: try fields.added("calibration") { try CalibrationSummary(fields.fields($0)) },
+      training: try fields.added("training") { try TrainingReport(fields.fields($0)) },
       latency: try fields.optional("latency") { try LatencyMetrics(fields.fields($0)) },
       notes: try fields.strings("notes"), warnings: try fields.strings("warnings"),
       run: try RunContext(fields.fields("run")))
