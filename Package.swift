@@ -74,7 +74,7 @@ let package = Package(
     .executableTarget(
       name: "compress",
       dependencies: [
-        "TensorCore", "WeightCodecs", "ModelFiles", "Models", "Passes", "Evaluation", "Reporting",
+        "TensorCore", "WeightCodecs", "ModelFiles", "Models", "Training", "Passes", "Evaluation", "Reporting",
         "Compression", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),

@@ -41,7 +41,9 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
       let pass = student.forward(packed, weights: weights, remembers: true)
       let gradient = NumberBuffer<Number>(packed.count * student.width, isZeroed: false)
       let goal = loss.needsTeacher ? teacher?(packed, part) : nil
-      sum += OutputLoss<Number>(loss, vocabulary: student.vocabulary).run(
+      var output = OutputLoss<Number>(loss, vocabulary: student.vocabulary)
+      output.rounds = student.rounds
+      sum += output.run(
         student: .init(
           states: pass.final.base, matrix: weights + student.output, width: student.width),
         teacher: goal.map { .init(states: $0.states.base, matrix: $0.matrix, width: $0.width) },

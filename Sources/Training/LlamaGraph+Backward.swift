@@ -105,7 +105,8 @@ extension LlamaGraph {
     Number.add(
       TrainingProduct(
         a: (UnsafePointer(gradient.base), 1, outputs), b: (UnsafePointer(x.base), inputs, 1),
-        c: gradients + layer.weight, row: inputs, rows: outputs, inner: tokens, columns: inputs))
+        c: gradients + layer.weight, row: inputs, rows: outputs, inner: tokens, columns: inputs,
+        rounds: rounds))
     guard let bias = layer.bias else { return }
     for token in 0..<tokens {
       Number.addScaled(1, gradient.base + token * outputs, to: gradients + bias, count: outputs)
@@ -122,7 +123,7 @@ extension LlamaGraph {
     Number.add(
       TrainingProduct(
         a: (UnsafePointer(gradient.base), outputs, 1), b: (weights + layer.weight, inputs, 1),
-        c: result.base, row: inputs, rows: tokens, inner: outputs, columns: inputs))
+        c: result.base, row: inputs, rows: tokens, inner: outputs, columns: inputs, rounds: rounds))
   }
 
   /// Back through an RMS norm; the gradient by its weight is summed in pieces of fixed size.

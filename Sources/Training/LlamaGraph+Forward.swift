@@ -93,7 +93,7 @@ extension LlamaGraph {
     Number.add(
       TrainingProduct(
         a: (UnsafePointer(x.base), layer.inputs, 1), b: (weights + layer.weight, 1, layer.inputs), c: y.base,
-        row: outputs, rows: tokens, inner: layer.inputs, columns: outputs))
+        row: outputs, rows: tokens, inner: layer.inputs, columns: outputs, rounds: rounds))
   }
 
   private func normalize(

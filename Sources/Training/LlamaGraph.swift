@@ -30,6 +30,8 @@ package struct LlamaGraph<Number: TrainingNumber>: Sendable {
   let isTied: Bool
   /// Whether a block's activations are made again on the way back instead of being kept.
   package var recomputes = false
+  /// Whether products are of numbers rounded to bfloat16, where the processor multiplies such; sums are in single precision.
+  package var rounds = false
 
   var queryWidth: Int { heads * headLength }
   var keyWidth: Int { keyHeads * headLength }

@@ -18,6 +18,8 @@ package struct OutputLoss<Number: TrainingNumber> {
   let vocabulary: Int
   /// The rows of logits that are held at a time.
   let rows: Int
+  /// Whether products are of numbers rounded to bfloat16.
+  package var rounds = false
 
   /// A loss over `vocabulary` logits.
   package init(_ loss: DistillationLoss, vocabulary: Int) {
@@ -61,12 +63,13 @@ package struct OutputLoss<Number: TrainingNumber> {
         TrainingProduct(
           a: (UnsafePointer(logits.base), count, 1), b: (student.matrix, student.width, 1),
           c: gradient.base + start * student.width, row: student.width, rows: height, inner: count,
-          columns: student.width))
+          columns: student.width, rounds: rounds))
       Number.add(
         TrainingProduct(
           a: (UnsafePointer(logits.base), 1, count),
           b: (student.states + start * student.width, student.width, 1),
-          c: matrixGradient, row: student.width, rows: count, inner: height, columns: student.width))
+          c: matrixGradient, row: student.width, rows: count, inner: height, columns: student.width,
+          rounds: rounds))
     }
     return losses.array.reduce(0, +)
   }
@@ -77,6 +80,7 @@ package struct OutputLoss<Number: TrainingNumber> {
     Number.add(
       TrainingProduct(
         a: (side.states + start * side.width, side.width, 1), b: (side.matrix, 1, side.width),
-        c: logits.base, row: vocabulary, rows: height, inner: side.width, columns: vocabulary))
+        c: logits.base, row: vocabulary, rows: height, inner: side.width, columns: vocabulary, rounds: rounds)
+    )
   }
 }

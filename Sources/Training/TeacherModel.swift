@@ -3,7 +3,7 @@ import TensorCore
 
 /// The model that a student learns from: its last states, kept for documents that come again.
 final class TeacherModel {
-  private let graph: LlamaGraph<Float>
+  private var graph: LlamaGraph<Float>
   private let weights: NumberBuffer<Float>
   private var kept: [Int: NumberBuffer<Float>] = [:]
   private var room: Int
@@ -14,13 +14,16 @@ final class TeacherModel {
 
   /// The teacher of a checkpoint.
   ///
-  /// - Parameter memory: the bytes of states that may be kept.
-  init(_ checkpoint: Checkpoint, memory: Int) throws {
+  /// - Parameters:
+  ///   - memory: the bytes of states that may be kept.
+  ///   - rounds: whether products are of numbers rounded to bfloat16.
+  init(_ checkpoint: Checkpoint, memory: Int, rounds: Bool = false) throws {
     guard let architecture = checkpoint.architecture as? LlamaArchitecture else {
       throw TrainingError("a teacher of this architecture is not run here")
     }
     let layout = ParameterLayout(checkpoint)
     graph = try LlamaGraph(architecture.configuration, layout: layout, isTied: checkpoint.isTied)
+    graph.rounds = rounds
     weights = try layout.weights(of: checkpoint)
     room = memory
   }

@@ -65,7 +65,7 @@ package final class Trainer {
     guard let own = student.architecture as? LlamaArchitecture else {
       throw TrainingError("students of this architecture cannot be trained here; the llama family can")
     }
-    self.teacher = try TeacherModel(teacher, memory: Trainer.teacherMemory)
+    self.teacher = try TeacherModel(teacher, memory: Trainer.teacherMemory, rounds: settings.rounds)
     guard self.teacher.vocabulary == own.configuration.vocabularySize else {
       throw TrainingError(
         "the student has a vocabulary of \(own.configuration.vocabularySize) tokens, its teacher one of "
@@ -81,7 +81,9 @@ package final class Trainer {
     layout = ParameterLayout(student)
     var graph = try LlamaGraph<Float>(own.configuration, layout: layout, isTied: student.isTied)
     graph.recomputes = settings.recomputes
-    step = GradientStep(graph, loss: settings.loss)
+    var trained = graph
+    trained.rounds = settings.rounds
+    step = GradientStep(trained, loss: settings.loss)
     test = HeldOutTest(
       graph, teacher: self.teacher, documents: heldOut.filter { $0.count > 1 }, tokens: settings.testTokens)
     optimizer = AdamW(layout, settings)

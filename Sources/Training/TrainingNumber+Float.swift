@@ -15,7 +15,13 @@ extension Float: TrainingNumber {
     let p = product
     let strided = StridedProduct(
       p.a, p.b, rows: p.rows, inner: p.inner, columns: p.columns, alpha: p.alpha)
-    if p.isAlone { strided.addAlone(to: p.c, row: p.row) } else { strided.add(to: p.c, row: p.row) }
+    if p.isAlone {
+      strided.addAlone(to: p.c, row: p.row)
+    } else if p.rounds {
+      strided.addRounded(to: p.c, row: p.row)
+    } else {
+      strided.add(to: p.c, row: p.row)
+    }
   }
 
   package static func normalize(

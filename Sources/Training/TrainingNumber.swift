@@ -65,6 +65,8 @@ package struct TrainingProduct<Number: TrainingNumber> {
   package var alpha: Number = 1
   /// Whether only the calling thread works, as in the body of a parallel loop.
   package var isAlone = false
+  /// Whether factors may be rounded to bfloat16.
+  package var rounds = false
 }
 
 /// One key and value head with the query heads that share it, in one document.

@@ -34,6 +34,10 @@ package struct TrainingSettings: Sendable, Equatable {
   /// Whether activations are made again on the way back, for less memory and a third more work.
   package var recomputes = false
 
+  /// Whether products are of numbers rounded to bfloat16 where the processor multiplies such; weights, moments and sums are in
+  /// single precision in any case.
+  package var rounds = false
+
   /// The defaults, which need ``steps`` or ``minutes``.
   package init() {}
 
