@@ -1,3 +1,5 @@
+import TensorCore
+
 #if canImport(Glibc)
   import Glibc
 #else
@@ -40,6 +42,9 @@ package struct TrainingSettings: Sendable, Equatable {
 
   /// The defaults, which need ``steps`` or ``minutes``.
   package init() {}
+
+  /// Whether the processor multiplies bfloat16 numbers.
+  package static var canRound: Bool { StridedProduct.canRound }
 
   /// What is left of the learning rate at the end.
   private static let floor = 0.1

@@ -45,6 +45,12 @@ struct TrainingArguments: ParsableArguments {
   var batchTokens: Int?
 
   @Option(
+    help:
+      "What training multiplies: bf16 (sums and weights stay in f32), f32, or auto: bf16 where the processor has it (default: auto)."
+  )
+  var precision: String?
+
+  @Option(
     help: ArgumentHelp(
       "Where training keeps what it takes to go on (default: the run's folder with .training behind it).",
       valueName: "dir"))
@@ -58,7 +64,7 @@ struct TrainingArguments: ParsableArguments {
   /// Whether any flag says how to train.
   private var hasOptions: Bool {
     trainSteps != nil || trainMinutes != nil || learningRate != nil || temperature != nil || loss != nil
-      || textWeight != nil || batchTokens != nil
+      || textWeight != nil || batchTokens != nil || precision != nil
   }
 
   func validate() throws {
@@ -82,6 +88,9 @@ struct TrainingArguments: ParsableArguments {
     if let loss, !TrainingOptions.losses.contains(loss) {
       throw ValidationError("--loss must be one of \(TrainingOptions.losses.joined(separator: ", ")).")
     }
+    if let precision, !["auto", "bf16", "f32"].contains(precision) {
+      throw ValidationError("--precision must be auto, bf16 or f32.")
+    }
     if distill == nil, trainSteps != nil || trainMinutes != nil {
       throw ValidationError(
         "--train-steps and --train-minutes belong to --distill; --recover has its own steps.")
@@ -100,6 +109,7 @@ struct TrainingArguments: ParsableArguments {
     if let loss { _ = options.setLoss(loss) }
     if let textWeight { options.textWeight = textWeight }
     if let batchTokens { options.batchTokens = batchTokens }
+    if let precision { _ = options.setPrecision(precision) }
     return options
   }
 

@@ -23,6 +23,8 @@ public struct TrainingOptions: Sendable, Equatable {
   public var beta = 0.5
   /// Whether activations are made again on the way back: less memory, a third more work.
   public var recomputes = false
+  /// What products are of: numbers rounded to bfloat16, or as they are; nil for bfloat16 where the processor multiplies it.
+  public var roundsProducts: Bool?
   package var loss = DistillationLoss.Kind.forwardKL
   package var schedule = TrainingSettings.Schedule.cosine
 
@@ -39,9 +41,16 @@ public struct TrainingOptions: Sendable, Equatable {
     return true
   }
 
+  /// Chooses what products are of by its name, `auto`, `bf16` or `f32`; false when there is none.
+  public mutating func setPrecision(_ name: String) -> Bool {
+    guard ["auto", "bf16", "f32"].contains(name) else { return false }
+    roundsProducts = name == "auto" ? nil : name == "bf16"
+    return true
+  }
+
   static let keys = [
     "steps", "minutes", "learning-rate", "schedule", "loss", "temperature", "beta", "text-weight",
-    "batch-tokens", "recompute",
+    "batch-tokens", "recompute", "precision",
   ]
 
   init(_ options: inout RecipeMapping) throws(RecipeError) {
@@ -56,6 +65,9 @@ public struct TrainingOptions: Sendable, Equatable {
     if let name = try options.string("loss"), !setLoss(name) {
       throw options.failure(
         "unknown loss '\(name)'; known are \(TrainingOptions.losses.joined(separator: ", "))")
+    }
+    if let name = try options.string("precision"), !setPrecision(name) {
+      throw options.failure("unknown precision '\(name)'; known are auto, bf16, f32")
     }
     if let name = try options.string("schedule") {
       guard let known = TrainingSettings.Schedule(rawValue: name) else {
@@ -82,6 +94,7 @@ public struct TrainingOptions: Sendable, Equatable {
     }
     if loss == .jensenShannon { object["beta"] = .number(beta) }
     object["batch-tokens"] = .integer(batchTokens)
+    if let roundsProducts { object["precision"] = .string(roundsProducts ? "bf16" : "f32") }
     if recomputes { object["recompute"] = .bool(true) }
   }
 
@@ -98,6 +111,7 @@ public struct TrainingOptions: Sendable, Equatable {
     settings.loss.beta = beta
     settings.loss.textWeight = textWeight
     settings.recomputes = recomputes
+    settings.rounds = roundsProducts ?? TrainingSettings.canRound
     settings.seed = seed
     return settings
   }
