@@ -26,7 +26,7 @@ struct AttentionBack<Number: TrainingNumber> {
   ) {
     let (length, key) = (head.length, head.keyStride)
     let first = head.firstKey(rows.lowerBound)
-    let columns = rows.upperBound - first
+    let columns = head.endKey(rows.upperBound - 1) - first
     let place = rows.lowerBound * head.queryStride + member * length
     let (q, dO) = (head.queries + place, output + place)
     let (k, v) = (head.keys + first * key, head.values + first * key)
@@ -36,7 +36,9 @@ struct AttentionBack<Number: TrainingNumber> {
     add((q, head.queryStride, 1), (k, 1, key), rows.count, length, columns, head.scale, weights, columns)
     for row in 0..<rows.count {
       let line = weights + row * columns
-      let (from, to) = (head.firstKey(rows.lowerBound + row) - first, rows.lowerBound + row + 1 - first)
+      let (from, to) = (
+        head.firstKey(rows.lowerBound + row) - first, head.endKey(rows.lowerBound + row) - first
+      )
       line.update(repeating: 0, count: from)
       Number.softmax(line + from, count: to - from)
       (line + to).update(repeating: 0, count: columns - to)

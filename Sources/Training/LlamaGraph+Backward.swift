@@ -52,7 +52,7 @@ extension LlamaGraph {
     normalizeBack(
       made.middle, block.feedForwardNorm, made.secondInverse, rows: tokens, width: width, weights,
       gradient: input, into: gradients)
-    add(input, to: gradient)
+    gradient.add(input)
   }
 
   private func goBackThroughAttention(
@@ -91,7 +91,7 @@ extension LlamaGraph {
     normalizeBack(
       hidden, block.attentionNorm, made.inverse, rows: tokens, width: width, weights, gradient: input,
       into: gradients)
-    add(input, to: gradient)
+    gradient.add(input)
   }
 
   // MARK: Parts
@@ -101,16 +101,7 @@ extension LlamaGraph {
     _ layer: Layer, _ gradient: NumberBuffer<Number>, _ x: NumberBuffer<Number>, _ tokens: Int,
     _ gradients: UnsafeMutablePointer<Number>
   ) {
-    let (outputs, inputs) = (layer.outputs, layer.inputs)
-    Number.add(
-      TrainingProduct(
-        a: (UnsafePointer(gradient.base), 1, outputs), b: (UnsafePointer(x.base), inputs, 1),
-        c: gradients + layer.weight, row: inputs, rows: outputs, inner: tokens, columns: inputs,
-        rounds: rounds))
-    guard let bias = layer.bias else { return }
-    for token in 0..<tokens {
-      Number.addScaled(1, gradient.base + token * outputs, to: gradients + bias, count: outputs)
-    }
+    layer.addWeights(gradient, x, tokens, gradients, rounds: rounds)
   }
 
   /// dX = dY · W, or dX += dY · W.
@@ -118,12 +109,7 @@ extension LlamaGraph {
     _ layer: Layer, _ gradient: NumberBuffer<Number>, _ tokens: Int, _ weights: UnsafePointer<Number>,
     into result: NumberBuffer<Number>, adding: Bool
   ) {
-    let (outputs, inputs) = (layer.outputs, layer.inputs)
-    if !adding { result.clear() }
-    Number.add(
-      TrainingProduct(
-        a: (UnsafePointer(gradient.base), outputs, 1), b: (weights + layer.weight, inputs, 1),
-        c: result.base, row: inputs, rows: tokens, inner: outputs, columns: inputs, rounds: rounds))
+    layer.goBack(gradient, tokens, weights, into: result, adding: adding, rounds: rounds)
   }
 
   /// Back through an RMS norm; the gradient by its weight is summed in pieces of fixed size.
@@ -168,13 +154,5 @@ extension LlamaGraph {
     normalizeBack(
       raw, norm, nil, rows: pass.packed.count * heads, width: headLength, weights, gradient: gradient,
       into: gradients)
-  }
-
-  private func add(_ x: NumberBuffer<Number>, to y: NumberBuffer<Number>) {
-    let piece = 8192
-    Parallel.forEach((x.count + piece - 1) / piece) { index in
-      let start = index * piece
-      Number.addScaled(1, x.base + start, to: y.base + start, count: min(piece, x.count - start))
-    }
   }
 }

@@ -82,18 +82,7 @@ extension LlamaGraph {
     _ layer: Layer, _ x: NumberBuffer<Number>, _ tokens: Int, _ weights: UnsafePointer<Number>,
     into y: NumberBuffer<Number>, adding: Bool = false
   ) {
-    let outputs = layer.outputs
-    if !adding { y.clear() }
-    if let bias = layer.bias {
-      nonisolated(unsafe) let bias = weights + bias
-      Parallel.forEach(tokens, work: tokens * outputs) {
-        Number.addScaled(1, bias, to: y.base + $0 * outputs, count: outputs)
-      }
-    }
-    Number.add(
-      TrainingProduct(
-        a: (UnsafePointer(x.base), layer.inputs, 1), b: (weights + layer.weight, 1, layer.inputs), c: y.base,
-        row: outputs, rows: tokens, inner: layer.inputs, columns: outputs, rounds: rounds))
+    layer.apply(x, tokens, weights, into: y, adding: adding, rounds: rounds)
   }
 
   private func normalize(

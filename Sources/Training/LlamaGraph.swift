@@ -5,12 +5,7 @@ import TensorCore
 ///
 /// Weights and gradients are runs of numbers of one ``ParameterLayout``. Gradients are added to what is there.
 package struct LlamaGraph<Number: TrainingNumber>: Sendable {
-  /// A linear layer's place.
-  struct Layer: Sendable {
-    let weight: Int
-    let bias: Int?
-    let outputs, inputs: Int
-  }
+  typealias Layer = DenseLayer
 
   /// A block's places.
   struct Block: Sendable {

@@ -10,7 +10,8 @@ package struct ParameterLayout: Sendable {
     package let name: String
     package let shape: [Int]
     package let offset: Int
-    /// Whether weights decay: matrices do, norms and biases do not.
+    /// Whether weights decay: layers' matrices do; norms and biases do not, nor embeddings, whose rows for tokens that the text
+    /// lacks would only shrink.
     package let decays: Bool
     /// Whether zeros stay zero.
     package let isSparse: Bool
@@ -28,11 +29,13 @@ package struct ParameterLayout: Sendable {
 
   /// The layout of a checkpoint's tensors.
   package init(_ checkpoint: Checkpoint) {
+    let embeddings: Set<TensorRole> = [.tokenEmbedding, .positionEmbedding, .typeEmbedding]
     var (entries, end) = ([Entry](), 0)
     for tensor in checkpoint.tensors {
       entries.append(
         Entry(
-          name: tensor.name, shape: tensor.shape, offset: end, decays: tensor.shape.count > 1,
+          name: tensor.name, shape: tensor.shape, offset: end,
+          decays: tensor.shape.count > 1 && !embeddings.contains(checkpoint.role(of: tensor)),
           isSparse: tensor.isSparse, format: ParameterLayout.storedFormat(tensor.format)))
       end += tensor.elementCount
     }

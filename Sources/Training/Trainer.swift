@@ -40,17 +40,12 @@ package final class Trainer {
 
   let layout: ParameterLayout
   let settings: TrainingSettings
-  private let documents: [[Int]]
-  private let step: GradientStep<Float>
-  private let teacher: TeacherModel
-  private let test: HeldOutTest
+  private let task: any TrainingTask
+  private var documents: [[Int]] { task.documents }
   private let optimizer: AdamW
   private let weights, gradients, best: NumberBuffer<Float>
   private var order: DataOrder
   private var progress = TrainingState.Progress()
-
-  /// The bytes of the teacher's states that are kept for the next time through the text.
-  private static let teacherMemory = 512 << 20
 
   /// A trainer of `student`.
   ///
@@ -62,35 +57,30 @@ package final class Trainer {
   package init(
     student: Checkpoint, teacher: Checkpoint, documents: [[Int]], heldOut: [[Int]], settings: TrainingSettings
   ) throws {
-    guard let own = student.architecture as? LlamaArchitecture else {
-      throw TrainingError("students of this architecture cannot be trained here; the llama family can")
-    }
-    self.teacher = try TeacherModel(teacher, memory: Trainer.teacherMemory, rounds: settings.rounds)
-    guard self.teacher.vocabulary == own.configuration.vocabularySize else {
-      throw TrainingError(
-        "the student has a vocabulary of \(own.configuration.vocabularySize) tokens, its teacher one of "
-          + "\(self.teacher.vocabulary): predictions can only be compared token by token")
-    }
-    self.documents = documents.filter { $0.count > 1 }
-    let tokens = self.documents.reduce(0) { $0 + $1.count }
-    guard tokens >= 256, heldOut.contains(where: { $0.count > 1 }) else {
+    let documents = documents.filter { $0.count > 1 }
+    let heldOut = heldOut.filter { $0.count > 1 }
+    let tokens = documents.reduce(0) { $0 + $1.count }
+    guard tokens >= 256, !heldOut.isEmpty else {
       throw TrainingError(
         "\(tokens) tokens of text are too few to learn from and hold a part out; give more with --train")
     }
     self.settings = settings
     layout = ParameterLayout(student)
-    var graph = try LlamaGraph<Float>(own.configuration, layout: layout, isTied: student.isTied)
-    graph.recomputes = settings.recomputes
-    var trained = graph
-    trained.rounds = settings.rounds
-    step = GradientStep(trained, loss: settings.loss)
-    test = HeldOutTest(
-      graph, teacher: self.teacher, documents: heldOut.filter { $0.count > 1 }, tokens: settings.testTokens)
+    switch student.architecture {
+    case let own as LlamaArchitecture:
+      task = try LanguageTask(
+        student: student, own, layout: layout, teacher: teacher, documents: documents, heldOut: heldOut,
+        settings: settings)
+    case let own as BertArchitecture:
+      task = try EncoderTask(
+        own, layout: layout, teacher: teacher, documents: documents, heldOut: heldOut, settings: settings)
+    default: throw TrainingError("students of this architecture cannot be trained here")
+    }
     optimizer = AdamW(layout, settings)
     weights = try layout.weights(of: student)
     best = weights.copy()
     gradients = NumberBuffer(layout.count)
-    order = DataOrder(lengths: self.documents.map(\.count), seed: settings.seed)
+    order = DataOrder(lengths: documents.map(\.count), seed: settings.seed)
   }
 
   /// Goes on where a saved training stopped.
@@ -152,12 +142,7 @@ package final class Trainer {
 
   private func takeStep(_ rate: Double) throws {
     let batch = order.next(tokens: settings.batchTokens)
-    let teacher = teacher
-    let loss = step.run(
-      batch.map { documents[$0] }, weights: weights.base,
-      teacher: { part, places in
-        (teacher.states(of: part, documents: places.map { batch[$0] }), teacher.matrix, teacher.width)
-      }, into: gradients)
+    let loss = task.step(batch, weights: weights, into: gradients)
     guard loss.isFinite, optimizer.update(weights, gradients, rate: rate).isFinite else {
       throw failure(loss)
     }
@@ -187,8 +172,8 @@ package final class Trainer {
 
   private func runTest(_ observer: Observer, speed: Double?, rate: Double) throws {
     let rounded = layout.rounded(weights)
-    let found = test.run(rounded)
-    let value = settings.loss.needsTeacher ? found.divergence : found.crossEntropy
+    let found = task.test(rounded)
+    let value = found.value
     guard value.isFinite else { throw failure(value) }
     if progress.curve.isEmpty || value < progress.bestValue {
       progress.bestValue = value
@@ -200,8 +185,8 @@ package final class Trainer {
     }
     let point = TrainingPoint(
       step: progress.step, loss: progress.lossCount > 0 ? progress.losses / Double(progress.lossCount) : nil,
-      heldOutKLD: found.divergence, heldOutLoss: found.crossEntropy, learningRate: rate,
-      tokensPerSecond: speed)
+      heldOutKLD: found.divergence, heldOutLoss: found.crossEntropy, heldOutDistance: found.distance,
+      learningRate: rate, tokensPerSecond: speed)
     progress.curve.append(point)
     (progress.losses, progress.lossCount, progress.tokens) = (0, 0, 0)
     progress.testedAt = progress.seconds

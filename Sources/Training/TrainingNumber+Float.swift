@@ -10,6 +10,7 @@ import TensorCore
 extension Float: TrainingNumber {
   package static func exponential(_ x: Float) -> Float { expf(x) }
   package static func logarithm(_ x: Float) -> Float { logf(x) }
+  package static func errorComplement(_ x: Float) -> Float { erfcf(x) }
 
   package static func add(_ product: TrainingProduct<Float>) {
     let p = product
@@ -85,7 +86,8 @@ extension Float: TrainingNumber {
       AttentionTile(
         queries: head.queries, queryStride: head.queryStride, queryCount: head.tokens * head.group,
         group: head.group, keys: head.keys, values: head.values, cacheStride: head.keyStride,
-        keyCount: head.tokens, headSize: head.length, firstPosition: 0, isCausal: true, window: head.window,
+        keyCount: head.tokens, headSize: head.length, firstPosition: 0, isCausal: head.isCausal,
+        window: head.window,
         scale: head.scale, results: output, resultStride: head.queryStride))
   }
 }

@@ -13,6 +13,8 @@ package protocol TrainingNumber: BinaryFloatingPoint, Sendable {
   static func exponential(_ x: Self) -> Self
   /// ln x.
   static func logarithm(_ x: Self) -> Self
+  /// 1 − erf x.
+  static func errorComplement(_ x: Self) -> Self
   /// C += A · B, over the threads.
   static func add(_ product: TrainingProduct<Self>)
   /// y = x · inverse · weight, where inverse = 1 / √(mean(x²) + ε); returns the inverse.
@@ -78,11 +80,15 @@ package struct AttentionHead<Number: TrainingNumber> {
   package var keyStride: Int
   package var group, length, tokens: Int
   package var window: Int?
+  /// Whether a query sees only keys at its own place and before.
+  package var isCausal = true
 
   package var scale: Number { 1 / Number(length).squareRoot() }
 
   /// The first key that a query sees.
   package func firstKey(_ token: Int) -> Int { window.map { max(0, token + 1 - $0) } ?? 0 }
+  /// The key behind the last one that it sees.
+  package func endKey(_ token: Int) -> Int { isCausal ? token + 1 : tokens }
 }
 
 // MARK: The definitions
@@ -196,17 +202,19 @@ extension TrainingNumber {
         let place = token * head.queryStride + member * head.length
         let (query, result) = (head.queries + place, output + place)
         let first = head.firstKey(token)
-        for key in first...token {
+        for key in first..<head.endKey(token) {
           var dot: Self = 0
           for i in 0..<head.length { dot += query[i] * head.keys[key * head.keyStride + i] }
           weights[key - first] = dot * head.scale
         }
         weights.withUnsafeMutableBufferPointer {
-          if let base = $0.baseAddress { softmax(base, count: token - first + 1) }
+          if let base = $0.baseAddress { softmax(base, count: head.endKey(token) - first) }
         }
         for i in 0..<head.length {
           var sum: Self = 0
-          for key in first...token { sum += weights[key - first] * head.values[key * head.keyStride + i] }
+          for key in first..<head.endKey(token) {
+            sum += weights[key - first] * head.values[key * head.keyStride + i]
+          }
           result[i] = sum
         }
       }
@@ -217,4 +225,5 @@ extension TrainingNumber {
 extension Double: TrainingNumber {
   package static func exponential(_ x: Double) -> Double { exp(x) }
   package static func logarithm(_ x: Double) -> Double { log(x) }
+  package static func errorComplement(_ x: Double) -> Double { erfc(x) }
 }

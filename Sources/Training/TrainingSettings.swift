@@ -30,7 +30,7 @@ package struct TrainingSettings: Sendable, Equatable {
   /// How often the student is tested on held-out text.
   package var tests = 20
   /// The tests without a gain after which training stops.
-  package var patience = 6
+  package var patience = 8
   /// The tokens of held-out text that it is tested on.
   package var testTokens = 8192
   /// Whether activations are made again on the way back, for less memory and a third more work.
@@ -83,10 +83,12 @@ public struct TrainingPoint: Sendable, Equatable {
   public var step: Int
   /// The mean training loss since the point before; nil at the start.
   public var loss: Double?
-  /// The mean KL divergence of the student from its teacher on held-out text, in nats a token.
-  public var heldOutKLD: Double
-  /// The mean −ln p of held-out text's tokens.
-  public var heldOutLoss: Double
+  /// The mean KL divergence of the student from its teacher on held-out text, in nats a token; nil of an encoder.
+  public var heldOutKLD: Double?
+  /// The mean −ln p of held-out text's tokens; nil of an encoder.
+  public var heldOutLoss: Double?
+  /// The mean of 1 − cosine between the embeddings of student and teacher on held-out text; of an encoder alone.
+  public var heldOutDistance: Double?
   /// The learning rate of the last step.
   public var learningRate: Double
   /// The speed since the point before, tests left out; nil at the start.
@@ -94,13 +96,14 @@ public struct TrainingPoint: Sendable, Equatable {
 
   /// A point.
   public init(
-    step: Int, loss: Double?, heldOutKLD: Double, heldOutLoss: Double, learningRate: Double,
-    tokensPerSecond: Double?
+    step: Int, loss: Double?, heldOutKLD: Double?, heldOutLoss: Double?, heldOutDistance: Double? = nil,
+    learningRate: Double, tokensPerSecond: Double?
   ) {
     self.step = step
     self.loss = loss
     self.heldOutKLD = heldOutKLD
     self.heldOutLoss = heldOutLoss
+    self.heldOutDistance = heldOutDistance
     self.learningRate = learningRate
     self.tokensPerSecond = tokensPerSecond
   }

@@ -105,9 +105,9 @@ extension TrainingState.Progress {
     let points = curve.map { point -> JSONValue in
       .array(
         [
-          Double(point.step), point.loss ?? .nan, point.heldOutKLD, point.heldOutLoss, point.learningRate,
-          point.tokensPerSecond ?? .nan,
-        ].map(exact))
+          Double(point.step), point.loss, point.heldOutKLD, point.heldOutLoss, point.heldOutDistance,
+          point.learningRate, point.tokensPerSecond,
+        ].map { exact($0 ?? .nan) })
     }
     return .object(
       JSONObject([
@@ -137,12 +137,12 @@ extension TrainingState.Progress {
     (self.testedAt, self.testedFraction) = (testedAt, testedFraction)
     for point in points {
       let numbers = (point.arrayValue ?? []).compactMap { exact($0) }
-      guard numbers.count == 6, let step = Int(exactly: numbers[0]) else { return nil }
+      guard numbers.count == 7, let step = Int(exactly: numbers[0]) else { return nil }
+      func number(_ place: Int) -> Double? { numbers[place].isNaN ? nil : numbers[place] }
       curve.append(
         TrainingPoint(
-          step: step, loss: numbers[1].isNaN ? nil : numbers[1], heldOutKLD: numbers[2],
-          heldOutLoss: numbers[3], learningRate: numbers[4],
-          tokensPerSecond: numbers[5].isNaN ? nil : numbers[5]))
+          step: step, loss: number(1), heldOutKLD: number(2), heldOutLoss: number(3),
+          heldOutDistance: number(4), learningRate: numbers[5], tokensPerSecond: number(6)))
     }
   }
 }

@@ -29,7 +29,10 @@ struct TrainingArguments: ParsableArguments {
     help: "Minutes of training instead of steps; what comes out then depends on the machine's speed.")
   var trainMinutes: Double?
 
-  @Option(help: "The highest learning rate (default: 1e-3 at a width of 256, less for wider students).")
+  @Option(
+    help:
+      "The highest learning rate (default: 2e-3 at a width of 256 and 4096 tokens a step, less for wider students)."
+  )
   var learningRate: Double?
 
   @Option(help: "What both models' logits are divided by (default: 1).")

@@ -17,7 +17,8 @@ struct TinyStudent {
   let layout: ParameterLayout
   let configuration: LlamaConfiguration
 
-  init(_ name: String) throws {
+  /// The checkpoint of a folder.
+  static func checkpoint(_ name: String) throws -> Checkpoint {
     let folder =
       URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path
       + "/ModelsTests/Fixtures/models/\(name)"
@@ -25,7 +26,15 @@ struct TinyStudent {
     source.path = folder
     let file = try MappedFile(path: folder + "/config.json")
     source.configuration = try withExtendedLifetime(file) { try JSONValue(parsing: file.region.buffer) }
-    checkpoint = try Checkpoint.load(source)
+    for kind in [TokenizerFile.Kind.sentenceTransformers, .pooling] {
+      guard let file = try? MappedFile(path: folder + "/" + kind.rawValue) else { continue }
+      source.tokenizerFiles.append(TokenizerFile(kind: kind, path: file.path, contents: file.region))
+    }
+    return try Checkpoint.load(source)
+  }
+
+  init(_ name: String) throws {
+    checkpoint = try TinyStudent.checkpoint(name)
     layout = ParameterLayout(checkpoint)
     let architecture = try #require(checkpoint.architecture as? LlamaArchitecture)
     configuration = architecture.configuration

@@ -103,7 +103,7 @@ public struct TrainingOptions: Sendable, Equatable {
     var settings = TrainingSettings()
     settings.steps = minutes == nil ? steps ?? TrainingOptions.defaultSteps : steps
     settings.minutes = minutes
-    settings.learningRate = learningRate ?? TrainingOptions.rate(width: width)
+    settings.learningRate = learningRate ?? TrainingOptions.rate(width: width, tokens: batchTokens)
     settings.schedule = schedule
     settings.batchTokens = batchTokens
     settings.loss.kind = loss
@@ -116,8 +116,12 @@ public struct TrainingOptions: Sendable, Equatable {
     return settings
   }
 
-  /// Narrow models take larger steps: 1e-3 at a width of 256, and the inverse of the width.
-  private static func rate(width: Int) -> Double { min(2e-3, max(3e-5, 1e-3 * 256 / Double(max(1, width)))) }
+  /// Narrow models and large batches take larger steps: 2e-3 at a width of 256 and 4096 tokens, in proportion to the inverse of the
+  /// width and to the root of the tokens.
+  private static func rate(width: Int, tokens: Int) -> Double {
+    let base = 2e-3 * 256 / Double(max(1, width)) * (Double(tokens) / 4096).squareRoot()
+    return min(3e-3, max(3e-5, base))
+  }
 }
 
 /// What a training stage did: the curve, and which point of it was kept.

@@ -22,8 +22,8 @@ struct TrainingRun {
     guard let architecture = checkpoint.architecture else {
       throw PassError("models of an unknown architecture cannot be trained: nothing says how they run")
     }
-    guard architecture is LlamaArchitecture else {
-      throw PassError("models of this architecture cannot be trained here; the llama family can")
+    guard architecture is LlamaArchitecture || architecture is BertArchitecture else {
+      throw PassError("models of this architecture cannot be trained here; the llama family and BERT can")
     }
     if let tensor = checkpoint.tensors.first(where: { $0.format.isQuantized }) {
       throw PassError(
@@ -69,7 +69,7 @@ struct TrainingRun {
 
   private func train(_ plan: PassPlan, _ text: CalibrationSet, _ start: PassResult) throws -> PassResult {
     let student = start.checkpoint
-    let width = (student.architecture as? LlamaArchitecture)?.configuration.hiddenSize ?? 1
+    let width = student.architecture?.blockwise?.hiddenWidth ?? 256
     let settings = options.settings(width: width, seed: context.seed)
     let trainer = try Trainer(
       student: student, teacher: teacher, documents: text.sequences, heldOut: text.heldOut,
@@ -131,8 +131,11 @@ struct TrainingRun {
   static func line(_ point: TrainingPoint, steps: Int?, left: Double?) -> String {
     var parts = [steps.map { "step \(point.step) of \($0)" } ?? "step \(point.step)"]
     if let loss = point.loss { parts.append("loss \(short(loss))") }
-    parts.append("held-out KL divergence \(short(point.heldOutKLD))")
-    parts.append("held-out perplexity \(short(exp(point.heldOutLoss)))")
+    if let value = point.heldOutKLD { parts.append("held-out KL divergence \(short(value))") }
+    if let value = point.heldOutLoss { parts.append("held-out perplexity \(short(exp(value)))") }
+    if let value = point.heldOutDistance {
+      parts.append("held-out cosine to the teacher \(short(1 - value))")
+    }
     if point.step > 0 { parts.append("learning rate \(short(point.learningRate))") }
     if let speed = point.tokensPerSecond { parts.append("\(Int(speed)) tok/s") }
     if let left { parts.append(left < 90 ? "\(Int(left)) s left" : "\(Int(left / 60 + 0.5)) min left") }
@@ -157,9 +160,11 @@ struct TrainingRun {
     ]
     if let first = outcome.curve.first, let best = outcome.curve.first(where: { $0.step == outcome.bestStep })
     {
+      let (name, before, after) =
+        first.heldOutDistance.map { ("held-out distance of embeddings", $0, best.heldOutDistance ?? 0) }
+        ?? ("held-out KL divergence", first.heldOutKLD ?? 0, best.heldOutKLD ?? 0)
       notes.append(
-        "held-out KL divergence \(TrainingRun.short(first.heldOutKLD)) before, "
-          + "\(TrainingRun.short(best.heldOutKLD)) after (step \(best.step))")
+        "\(name) \(TrainingRun.short(before)) before, \(TrainingRun.short(after)) after (step \(best.step))")
     }
     if outcome.bestStep == 0 {
       notes.append("training gained nothing on held-out text, so it was undone")

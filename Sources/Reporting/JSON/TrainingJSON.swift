@@ -29,7 +29,8 @@ extension TrainingPoint {
   var json: JSONValue {
     .fields([
       ("step", .integer(step)), ("loss", .rounded(loss)), ("heldOutKLD", .rounded(heldOutKLD)),
-      ("heldOutLoss", .rounded(heldOutLoss)), ("learningRate", .rounded(learningRate)),
+      ("heldOutLoss", .rounded(heldOutLoss)), ("heldOutDistance", .rounded(heldOutDistance)),
+      ("learningRate", .rounded(learningRate)),
       ("tokensPerSecond", .rounded(tokensPerSecond)),
     ])
   }
@@ -37,7 +38,8 @@ extension TrainingPoint {
   init(_ fields: ReportFields) throws {
     self.init(
       step: try fields.int("step"), loss: try fields.optional("loss", fields.double),
-      heldOutKLD: try fields.double("heldOutKLD"), heldOutLoss: try fields.double("heldOutLoss"),
+      heldOutKLD: try fields.optional("heldOutKLD", fields.double),
+      heldOutLoss: try fields.double("heldOutLoss"),
       learningRate: try fields.double("learningRate"),
       tokensPerSecond: try fields.optional("tokensPerSecond", fields.double))
   }

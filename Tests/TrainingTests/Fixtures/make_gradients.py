@@ -9,7 +9,7 @@ import os
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BertModel
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODELS = os.path.join(HERE, "..", "..", "ModelsTests", "Fixtures", "models")
@@ -57,8 +57,35 @@ def main():
         save_file({k: v.contiguous() for k, v in out.items()}, os.path.join(HERE, f"{name}.safetensors"))
 
 
+def encoder(name):
+    """The embedding loss of documents of an encoder: 1 − cosine, squared error of states, squared error of cosines."""
+    torch.manual_seed(hash_of(name))
+    model = BertModel.from_pretrained(
+        os.path.join(MODELS, name), dtype=torch.float32, attn_implementation="eager", add_pooling_layer=False).eval()
+    # No padding tokens, whose embedding PyTorch gives no gradient.
+    documents = [torch.randint(1, 64, (n,)) for n in [9, 4, 14]]
+    teacher = [torch.randn(len(d), 32) for d in documents]
+    states = [model(document[None]).last_hidden_state[0] for document in documents]
+    own = torch.nn.functional.normalize(torch.stack([x.mean(0) for x in states]), dim=-1)
+    goal = torch.nn.functional.normalize(torch.stack([x.mean(0) for x in teacher]), dim=-1)
+    loss = (1 - (own * goal).sum(-1)).mean()
+    loss = loss + torch.stack([((x - y) ** 2).mean() for x, y in zip(states, teacher)]).mean()
+    pairs = (own @ own.T - goal @ goal.T) ** 2
+    loss = loss + (pairs.sum() - pairs.diagonal().sum()) / 6
+    loss.backward()
+    padded = torch.full((3, 14), -1)
+    for row, document in zip(padded, documents):
+        row[: len(document)] = document
+    out = {"documents": padded.to(torch.int32), "teacher": torch.cat(teacher), "loss": loss.detach().reshape(1)}
+    for key, value in model.named_parameters():
+        if value.grad is not None:
+            out["gradient." + key] = value.grad
+    save_file({k: v.contiguous() for k, v in out.items()}, os.path.join(HERE, f"{name}.safetensors"))
+
+
 def hash_of(name):
     return sum((i + 1) * b for i, b in enumerate(name.encode()))
 
 
 main()
+encoder("bert-mean")
