@@ -68,7 +68,9 @@ extension StageRunner {
       other.secondsPerToken.map { $0 <= 1.05 * seconds } ?? false
     }
     if suffices(same) { return same }
-    let stages = plan.stages[1...origin.index].filter { !($0 is PrunePass || $0 is StructurePass) }
+    let stages = plan.stages[1...origin.index].filter {
+      !($0 is PrunePass || $0 is StructurePass || $0.trains)
+    }
     do {
       let twin = try alternative(to: origin, by: stages)
       if suffices(twin) { return twin }

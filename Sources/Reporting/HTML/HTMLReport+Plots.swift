@@ -1,4 +1,6 @@
 import Evaluation
+import Passes
+import Training
 
 extension HTMLReport {
   /// Harm against size, and against time a token.
@@ -88,6 +90,24 @@ extension HTMLReport {
             + Cited.significant("\(stage.metrics).divergence.maximum", divergence.maximum)) + "</div>"
     }
     return pictures.isEmpty ? "" : "<div class=\"grid3\">\(pictures.joined())</div>\n"
+  }
+
+  /// How each stage that trains went.
+  static func trainings(_ shown: [ShownStage]) -> String {
+    shown.compactMap { stage in
+      guard let training = stage.stage.training else { return nil }
+      let points = training.curve.map {
+        CurvePlot.Point(
+          step: $0.step, loss: $0.loss, heldOutKLD: $0.heldOutKLD, learningRate: $0.learningRate,
+          tokensPerSecond: $0.tokensPerSecond)
+      }
+      let path = "\(stage.path).training"
+      return "<h3>\(Markup.escape(stage.label))</h3>"
+        + Markup.paragraph(
+          "Loss: \(Markup.escape(training.loss)). Step \(Cited.grouped("\(path).bestStep", training.bestStep)) of "
+            + "\(Cited.grouped("\(path).steps", training.steps)) was kept.")
+        + curves(points)
+    }.joined()
   }
 
   /// The curves of a training.
