@@ -43,11 +43,15 @@ let package = Package(
       name: "Models", dependencies: ["TensorCore", "WeightCodecs", "ModelFiles"],
       swiftSettings: settings),
 
+    .target(
+      name: "Training", dependencies: ["TensorCore", "WeightCodecs", "ModelFiles", "Models"],
+      swiftSettings: settings),
+
     // MARK: What a run does
     .target(
       name: "Passes",
       dependencies: [
-        "TensorCore", "WeightCodecs", "ModelFiles", "Models",
+        "TensorCore", "WeightCodecs", "ModelFiles", "Models", "Training",
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: settings),
@@ -56,7 +60,7 @@ let package = Package(
       dependencies: ["TensorCore", "ModelFiles", "Models"],
       swiftSettings: settings),
     .target(
-      name: "Reporting", dependencies: ["ModelFiles", "Evaluation", "Passes"],
+      name: "Reporting", dependencies: ["ModelFiles", "Evaluation", "Passes", "Training"],
       swiftSettings: settings),
     .target(
       name: "Compression",
@@ -70,7 +74,7 @@ let package = Package(
     .executableTarget(
       name: "compress",
       dependencies: [
-        "TensorCore", "WeightCodecs", "ModelFiles", "Models", "Passes", "Evaluation", "Reporting",
+        "TensorCore", "WeightCodecs", "ModelFiles", "Models", "Training", "Passes", "Evaluation", "Reporting",
         "Compression", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
@@ -94,22 +98,28 @@ let package = Package(
       dependencies: ["Models", "ModelFiles", "TensorCore", "WeightCodecs", "TestSupport"],
       exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
+      name: "TrainingTests",
+      dependencies: ["Training", "Models", "ModelFiles", "TensorCore", "WeightCodecs", "TestSupport"],
+      exclude: ["Fixtures"], swiftSettings: settings),
+    .testTarget(
       name: "EvaluationTests",
       dependencies: ["Evaluation", "Models", "ModelFiles", "TensorCore", "TestSupport"],
       exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
       name: "ReportingTests",
-      dependencies: ["Reporting", "Evaluation", "Passes", "ModelFiles", "TestSupport"],
+      dependencies: ["Reporting", "Evaluation", "Passes", "Training", "ModelFiles", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "PassesTests",
-      dependencies: ["Passes", "Models", "ModelFiles", "TensorCore", "WeightCodecs", "TestSupport"],
+      dependencies: [
+        "Passes", "Models", "ModelFiles", "TensorCore", "WeightCodecs", "Training", "TestSupport",
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "CompressionTests",
       dependencies: [
         "Compression", "Passes", "Models", "ModelFiles", "Evaluation", "Reporting", "TensorCore",
-        "TestSupport",
+        "Training", "TestSupport",
       ],
       swiftSettings: settings),
     .testTarget(

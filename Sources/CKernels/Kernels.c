@@ -190,3 +190,22 @@ void ck_encode_floats(int format, const float *x, void *bytes, size_t count) {
 }
 
 void ck_attention(const ck_attention_tile *tile) { table()->attention(tile); }
+
+void ck_silu_back(float *gate, float *up, const float *gradient, size_t count) {
+  table()->silu_back(gate, up, gradient, count);
+}
+
+void ck_rms_norm_back(const float *x, const float *weight, float inverse, float *gradient, size_t count) {
+  table()->rms_norm_back(x, weight, inverse, gradient, count);
+}
+
+void ck_add_scaled_product(float a, const float *x, const float *y, float *sum, size_t count) {
+  table()->add_scaled_product(a, x, y, sum, count);
+}
+
+void ck_softmax_back(const float *p, float *d, size_t count) { table()->softmax_back(p, d, count); }
+
+void ck_adamw(const ck_adamw_step *step, float *weights, const float *gradients, float *first, float *second,
+              size_t count) {
+  table()->adamw(step, weights, gradients, first, second, count);
+}

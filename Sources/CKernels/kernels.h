@@ -43,6 +43,11 @@ typedef struct {
   void (*attention)(const ck_attention_tile *);
   void (*round_block)(const ck_feedback *);
   size_t (*descend_block)(const ck_feedback *);
+  void (*silu_back)(float *, float *, const float *, size_t);
+  void (*rms_norm_back)(const float *, const float *, float, float *, size_t);
+  void (*add_scaled_product)(float, const float *, const float *, float *, size_t);
+  void (*softmax_back)(const float *, float *, size_t);
+  void (*adamw)(const ck_adamw_step *, float *, const float *, float *, float *, size_t);
 } ck_kernels;
 
 extern const ck_kernels ck_kernels_scalar;

@@ -25,6 +25,12 @@ public struct Job: Sendable {
   public var allowNonfinite: Bool
   /// The bytes of memory that calibration activations may take before they are spilled to a file; nil for no limit.
   public var memoryLimit: Int?
+  /// The folder where training keeps what it takes to go on; nil for the run's folder with `.training` behind it.
+  public var trainingState: String?
+  /// Whether training keeps what it takes to go on at all.
+  public var keepsTraining = false
+  /// Whether training goes on with what is kept there.
+  public var resumesTraining = false
   /// What the user typed, for the reports.
   public var commandLine: [String]
   /// How latency is measured.
@@ -64,16 +70,19 @@ public struct Job: Sendable {
       model: model, tokenizer: tokenizer, recipe: recipe, allowNonfinite: allowNonfinite, observer: observer)
     let place = output ?? "Reports/\(plan.fileName)-\(recipe.name)"
     let inputs =
-      [model, tokenizer, recipe.evaluation.text, calibrationPlace].compactMap { $0 }
+      [model, tokenizer, recipe.evaluation.text, calibrationPlace, trainingText].compactMap { $0 }
       + plan.checkpoint.source.inputFiles
     let folder = try RunFolder(path: place, inputs: inputs)
     do {
       try folder.requireSpace(plan.outputBytes)
-      let notes = plan.checkpoint.notes + plan.notes + (plan.calibration?.notes ?? [])
+      let notes =
+        plan.checkpoint.notes + plan.notes + (plan.calibration?.notes ?? []) + (plan.training?.notes ?? [])
       for note in notes { observer(.note(note)) }
       let context = try runContext(plan)
+      var job = self
+      job.trainingState = keepsTraining && recipe.trains ? trainingState ?? place + ".training" : nil
       let result = try StageRunner(
-        job: self, plan: plan, folder: folder, context: context, observer: observer
+        job: job, plan: plan, folder: folder, context: context, observer: observer
       ).run()
       let report = RunReport(
         date: date, seconds: seconds(since: start), recipeName: recipe.name, recipe: recipe.json,
@@ -86,6 +95,11 @@ public struct Job: Sendable {
       try folder.write(HTMLReport.text(report), to: "report.html")
       try folder.write(recipe.yaml, to: "recipe.yaml")
       try folder.commit()
+      if let state = job.trainingState, result.failure == nil,
+        !result.reports.contains(where: { $0.training?.wasInterrupted == true })
+      {
+        TrainingPlace.remove(state, stages: plan.stages.count)
+      }
       return JobOutcome(report: report, folder: place, error: result.failure.flatMap { JobError($0.error) })
     } catch {
       folder.discard()
@@ -96,6 +110,11 @@ public struct Job: Sendable {
   /// The file or folder of the calibration text.
   private var calibrationPlace: String? {
     recipe.observes && !recipe.calibration.isSelf ? recipe.calibration.text : nil
+  }
+
+  /// The file or folder of the training text.
+  private var trainingText: String? {
+    recipe.trains && !recipe.training.isSelf ? recipe.training.text : nil
   }
 
   private func runContext(_ plan: JobPlan) throws -> RunContext {

@@ -19,6 +19,10 @@ struct JobPlan {
   var subject: EvaluationSubject
   /// What passes observe the model on; nil when none does, or the model cannot be run.
   var calibration: CalibrationSet?
+  /// The same for models that a pruned one is compared with, where no stage observes the model.
+  var comparisonCalibration: CalibrationSet?
+  /// What passes that train learn from; nil as above.
+  var training: CalibrationSet?
   /// Remarks for the report.
   var notes: [String] = []
   /// The file name of artifacts without extension.
@@ -67,10 +71,45 @@ struct JobPlan {
         observer: observer
       ).set()
       if let obstacle = CalibrationSource.obstacle(checkpoint) { notes.append("not calibrated: \(obstacle)") }
-    } else if recipe.calibration.text != nil {
+    } else if recipe.comparesPruning, damaged.isEmpty, case .language = subject {
+      comparisonCalibration = try CalibrationSource(
+        checkpoint: checkpoint, plan: recipe.calibration, subject: subject,
+        seed: UInt64(clamping: recipe.seed),
+        observer: observer
+      ).set()
+    } else if recipe.calibration.text != nil, !recipe.trains {
       notes.append("the calibration text is not used: no stage observes the model at work")
     }
+    try readTraining(recipe, observer: observer)
   }
+
+  /// What is learned from: the training text, else the calibration text, else what the program carries.
+  private mutating func readTraining(_ recipe: Recipe, observer: @escaping JobObserver) throws {
+    guard recipe.trains else {
+      if recipe.training.text != nil {
+        notes.append("the training text is not used: no stage trains")
+      }
+      return
+    }
+    guard damaged.isEmpty else {
+      throw JobError(
+        .badInput, "\(checkpoint.source.path): weights that hold NaN or infinity cannot be trained")
+    }
+    var plan = recipe.training
+    plan.text = plan.text ?? recipe.calibration.text
+    if plan.isSelf, plan.tokens == CalibrationPlan.training.tokens { plan.tokens = JobPlan.selfTokens }
+    var source = CalibrationSource(
+      checkpoint: checkpoint, plan: plan, subject: subject, seed: UInt64(clamping: recipe.seed),
+      observer: observer)
+    source.purpose = .training
+    training = try source.set()
+    if let obstacle = CalibrationSource.obstacle(checkpoint) {
+      throw JobError(.badInput, "\(checkpoint.source.path): cannot train: \(obstacle)")
+    }
+  }
+
+  /// The tokens of a training text that the model writes itself.
+  private static let selfTokens = 1 << 17
 
   /// The most bytes that the artifacts of all stages can take, about.
   var outputBytes: Int { plans.reduce(0) { $0 + $1.bytes } }

@@ -10,8 +10,7 @@ internal import TensorCore
 extension StageRunner {
   /// Whether stage `index`, the finished model, is compared: a pass before it or it itself pruned.
   func comparesFrontier(_ index: Int) -> Bool {
-    index > 0 && index == plan.stages.count - 1 && job.recipe.evaluation.frontier
-      && plan.stages.contains { $0 is PrunePass || $0 is StructurePass }
+    index > 0 && index == plan.stages.count - 1 && job.recipe.comparesPruning
   }
 
   /// The verdict on a finished model, by alternatives that are made, packed, evaluated and timed as a stage is, and thrown away.
@@ -27,8 +26,10 @@ extension StageRunner {
     var verdict = FrontierVerdict(
       packedBytes: packedBytes, secondsPerToken: seconds, divergence: divergence)
     let origin = Origin(index: index, checkpoint: original, reference: reference)
-    guard let same = try alternative(to: origin, by: [harder(bytes: packedBytes)]) else {
-      verdict.notes.append("no model that is only quantized is as small: pruning wins at equal bytes")
+    let same: Alternative
+    do { same = try alternative(to: origin, by: [harder(bytes: packedBytes)]) } catch let error as PassError {
+      verdict.notes.append(
+        "nothing that is only quantized to compare with at equal bytes: \(error.description)")
       return verdict
     }
     func comparison(_ basis: FrontierVerdict.Basis, _ other: Alternative) -> FrontierVerdict.Comparison? {
@@ -67,15 +68,20 @@ extension StageRunner {
       other.secondsPerToken.map { $0 <= 1.05 * seconds } ?? false
     }
     if suffices(same) { return same }
-    let stages = plan.stages[1...origin.index].filter { !($0 is PrunePass || $0 is StructurePass) }
-    guard let twin = try alternative(to: origin, by: stages) else { return nil }
-    if suffices(twin) { return twin }
-    // Decoding reads every weight once, so time goes with bytes.
-    guard let time = twin.secondsPerToken,
+    let stages = plan.stages[1...origin.index].filter {
+      !($0 is PrunePass || $0 is StructurePass || $0.trains)
+    }
+    do {
+      let twin = try alternative(to: origin, by: stages)
+      if suffices(twin) { return twin }
+      // Decoding reads every weight once, so time goes with bytes.
+      guard let time = twin.secondsPerToken else { return nil }
       let smaller = try alternative(
         to: origin, by: [harder(bytes: Int(Double(twin.bytes) * seconds / time))])
-    else { return nil }
-    return suffices(smaller) ? smaller : nil
+      return suffices(smaller) ? smaller : nil
+    } catch is PassError {
+      return nil
+    }
   }
 
   private struct Alternative {
@@ -85,22 +91,23 @@ extension StageRunner {
     var secondsPerToken: Double?
   }
 
-  /// The original after `passes`, as it would ship; nil where they cannot be applied.
-  private func alternative(to origin: Origin, by passes: [any Pass]) throws -> Alternative? {
+  /// The original after `passes`, as it would ship.
+  ///
+  /// - Throws: ``PassError`` where they cannot be applied, as when no types are as small.
+  private func alternative(to origin: Origin, by passes: [any Pass]) throws -> Alternative {
     var checkpoint = plan.checkpoint
     checkpoint.tensors = origin.checkpoint.tensors
     let name = passes.map(\.label).joined(separator: ", ")
     observer(.note("comparing with the original, nothing pruned: \(name.isEmpty ? "as it is" : name)"))
     var formats = StageRunner.describe(plan.plans[0])
     for pass in passes {
-      do {
-        let context = try passContext(
-          of: pass, stage: origin.index, reference: origin.reference, input: checkpoint)
-        let result = try pass.apply(try pass.plan(for: checkpoint), to: checkpoint, in: context)
-        (checkpoint, formats) = (result.checkpoint, StageRunner.describe(result.plan))
-      } catch is PassError {
-        return nil
+      var context = try passContext(
+        of: pass, stage: origin.index, reference: origin.reference, input: checkpoint)
+      if context.calibration == nil, pass.needs > .nothing {
+        context.calibration = plan.comparisonCalibration
       }
+      let result = try pass.apply(try pass.plan(for: checkpoint), to: checkpoint, in: context)
+      (checkpoint, formats) = (result.checkpoint, StageRunner.describe(result.plan))
     }
     let folderName = ".frontier"
     let path = try folder.makeFolder(folderName) + "/" + artifactName()
@@ -114,7 +121,9 @@ extension StageRunner {
     let (metrics, _) = try evaluate(
       try shipped.makeModel(activations: job.recipe.evaluation.activations, isStreamed: true), of: shipped,
       baseline: origin.reference)
-    guard case .language(let language) = metrics else { return nil }
+    guard case .language(let language) = metrics else {
+      throw PassError("the model that is only quantized cannot be evaluated")
+    }
     return Alternative(
       formats: formats, bytes: packed.bytes, metrics: language,
       secondsPerToken: try measureLatency(path, metrics: metrics)?.decode?.median)

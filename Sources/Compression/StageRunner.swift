@@ -103,7 +103,10 @@ struct StageRunner {
   ) throws -> Stage {
     let observer = observer
     let passContext = try passContext(of: pass, stage: index, reference: baseline?.reference, input: input)
+    if pass.trains { GracefulStop.begin() }
+    defer { GracefulStop.end() }
     let result = try pass.apply(passPlan, to: input, in: passContext)
+    GracefulStop.end()
     let (transformed, passPlan) = (result.checkpoint, result.plan)
     let name = StageRunner.folderName(index: index, label: pass.label)
     let file = artifactName()
@@ -142,7 +145,7 @@ struct StageRunner {
         shipped, plan: passPlan, outcomes: result.outcomes,
         baseline: transformed.configuration == plan.checkpoint.configuration ? baseline?.checkpoint : nil),
       evaluation: evaluation, budget: index == 0 ? nil : job.recipe.budget.verdict(for: evaluation),
-      calibration: passContext.calibration?.summary,
+      calibration: passContext.calibration?.summary, training: result.training,
       tokens: records.map { TokenReport($0, piece: (shipped.tokenizer ?? input.tokenizer).map { $0.piece }) },
       latency: latency,
       notes: passPlan.notes + result.notes + summary.notes,
@@ -172,6 +175,15 @@ struct StageRunner {
   {
     let (observer, runner) = (observer, self)
     var context = PassContext(calibration: pass.needs > .nothing ? plan.calibration : nil)
+    if pass.trains {
+      context.training = plan.training
+      context.original = plan.checkpoint
+      context.trainingState = job.trainingState.map {
+        TrainingPlace(folder: $0, stage: stage, resumes: job.resumesTraining)
+      }
+      context.isInterrupted = { GracefulStop.isRequested }
+    }
+    context.remark = { step, text in observer(.done(step: step, remark: text)) }
     context.seed = UInt64(clamping: job.recipe.seed)
     context.level = job.recipe.level ?? ArtifactFile.defaultLevel
     context.memoryLimit = job.memoryLimit
@@ -221,6 +233,7 @@ struct StageRunner {
     let observer = observer
     var origin = JSONObject([("recipe", job.recipe.transformation), ("stage", .integer(stage))])
     if let calibration = plan.calibration { origin["calibration"] = .string(calibration.sha256) }
+    if let training = plan.training { origin["training"] = .string(training.sha256) }
     let recipe = JSONValue.object(origin)
     let summary = try ArtifactFile.write(
       layout, to: path, level: job.recipe.level ?? ArtifactFile.defaultLevel, recipe: recipe,

@@ -20,6 +20,8 @@ public protocol Pass: Sendable {
   func planned(_ plan: PassPlan, from checkpoint: Checkpoint) throws -> Checkpoint
   /// What the pass has to see of the model at work.
   var needs: ObservationNeed { get }
+  /// Whether the pass trains, so that it gets a text to learn from.
+  var trains: Bool { get }
   /// The transformed checkpoint. Where nothing has to be seen, tensors are made when they are read, one at a time.
   func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult
 }
@@ -32,6 +34,9 @@ extension Pass {
 
   /// Nothing: the pass looks at weights alone.
   public var needs: ObservationNeed { .nothing }
+
+  /// It does not.
+  public var trains: Bool { false }
 }
 
 /// What a pass has to see of the model at work.
@@ -50,6 +55,14 @@ public enum ObservationNeed: Int, Sendable, Comparable {
 public struct PassContext: Sendable {
   /// Sequences to calibrate on; nil when there are none, as for a model that cannot be run.
   public var calibration: CalibrationSet?
+  /// What a pass that trains learns from; nil as above.
+  public var training: CalibrationSet?
+  /// The model as it was before the first pass, which others are taught by; nil where there is none.
+  public var original: Checkpoint?
+  /// Where a training that is stopped leaves what it takes to go on.
+  public var trainingState: TrainingPlace?
+  /// Whether to finish what is being done and stop.
+  public var isInterrupted: @Sendable () -> Bool = { false }
   /// The seed of everything random.
   public var seed: UInt64 = 0
   /// The bytes that activations may take in memory before they are spilled to a file; nil for no limit.
@@ -66,6 +79,9 @@ public struct PassContext: Sendable {
   /// Told how far a step has come, 0 … 1; an error that it throws ends the pass.
   public var progress: @Sendable (_ step: String, _ fraction: Double) throws -> Void = { _, _ in }
 
+  /// Told what a step has come to, for people.
+  public var remark: @Sendable (_ step: String, _ text: String) -> Void = { _, _ in }
+
   /// A context of `calibration`.
   public init(calibration: CalibrationSet? = nil) { self.calibration = calibration }
 }
@@ -80,6 +96,8 @@ public struct PassResult: Sendable {
   public var outcomes: [String: TensorOutcome] = [:]
   /// Remarks for the report.
   public var notes: [String] = []
+  /// What training came to; nil for a pass that does not train.
+  public var training: TrainingReport?
 
   /// A result.
   public init(checkpoint: Checkpoint, plan: PassPlan) {
@@ -119,7 +137,7 @@ public struct TensorOutcome: Sendable, Equatable {
 public enum PassList {
   /// Every pass that a recipe can name.
   public static let all: [any Pass.Type] = [
-    QuantizePass.self, ShipPass.self, PrunePass.self, StructurePass.self,
+    QuantizePass.self, ShipPass.self, PrunePass.self, StructurePass.self, DistillPass.self, RecoverPass.self,
   ]
 
   /// The pass that one entry of `stages` names: a mapping with one key.

@@ -26,6 +26,8 @@ public struct StageReport: Sendable, Equatable {
   public var budget: BudgetVerdict?
   /// What the pass observed the model on; nil when it did not.
   public var calibration: CalibrationSummary?
+  /// What training came to; nil when the pass did not train.
+  public var training: TrainingReport?
   /// What single predictions look like; nil where nothing was evaluated, and for encoders.
   public var tokens: TokenReport?
   /// Speed; nil when it was not measured.
@@ -46,8 +48,8 @@ public struct StageReport: Sendable, Equatable {
     index: Int, name: String, pass: String, recipe: JSONValue = .null, artifact: ArtifactReport,
     size: SizeReport,
     tensors: [TensorReport], evaluation: EvaluationReport, budget: BudgetVerdict? = nil,
-    calibration: CalibrationSummary? = nil, tokens: TokenReport? = nil, latency: LatencyMetrics? = nil,
-    notes: [String] = [], warnings: [String] = [], run: RunContext
+    calibration: CalibrationSummary? = nil, training: TrainingReport? = nil, tokens: TokenReport? = nil,
+    latency: LatencyMetrics? = nil, notes: [String] = [], warnings: [String] = [], run: RunContext
   ) {
     self.index = index
     self.name = name
@@ -59,6 +61,7 @@ public struct StageReport: Sendable, Equatable {
     self.evaluation = evaluation
     self.budget = budget
     self.calibration = calibration
+    self.training = training
     self.tokens = tokens
     self.latency = latency
     self.notes = notes

@@ -5,6 +5,7 @@ internal import Foundation
 internal import ModelFiles
 internal import Reporting
 internal import TensorCore
+internal import Training
 
 /// How fast a model runs here, and how fast this machine is at all.
 struct BenchCommand: ParsableCommand {
@@ -47,6 +48,14 @@ struct BenchCommand: ParsableCommand {
   @Flag(help: "Measure the machine instead: read bandwidth, and f32, bf16 and int8 arithmetic.")
   var machine = false
 
+  @Flag(
+    help:
+      "Measure distillation instead: a student of 6 × 384, a teacher of 12 × 512, batches of 8 × 256 tokens.")
+  var training = false
+
+  @Flag(help: "With --training: products of bfloat16 numbers.")
+  var bf16 = false
+
   @Option(
     help:
       "Make a model of random weights: llama-1b[-LAYERS][:FORMAT], FORMAT one of \(SyntheticModel.formats.map(\.rawValue).joined(separator: ", ")) (default: 22 layers, bf16)."
@@ -69,18 +78,20 @@ struct BenchCommand: ParsableCommand {
     if let prompt, prompt < 1 { throw ValidationError("--prompt must be at least 1.") }
     if tokens < 1 || runs < 1 { throw ValidationError("--tokens and --runs must be at least 1.") }
     if models.count > 2 { throw ValidationError("Two models can be compared at a time.") }
-    let subjects = [!models.isEmpty, machine, synthetic != nil].filter(\.self).count
+    let subjects = [!models.isEmpty, machine, training, synthetic != nil].filter(\.self).count
     if subjects == 0 { throw ValidationError("Missing expected argument '<model>'") }
-    if subjects > 1 { throw ValidationError("Choose a model, --machine or --synthetic.") }
+    if subjects > 1 { throw ValidationError("Choose a model, --machine, --training or --synthetic.") }
     if synthetic == nil, output != nil || noRun || force {
       throw ValidationError("--output, --force and --no-run belong to --synthetic.")
     }
+    if bf16, !training { throw ValidationError("--bf16 belongs to --training.") }
     if noRun, output == nil { throw ValidationError("--no-run needs --output.") }
   }
 
   func run() throws {
     common.apply()
     if machine { return measureMachine() }
+    if training { return try measureTraining() }
     if models.count == 2 { return try compare(models[0], models[1]) }
     guard let synthetic else { return try measure(models.first ?? "") }
     Interruption.install()
@@ -104,6 +115,25 @@ struct BenchCommand: ParsableCommand {
       json
         ? MachineText.json(of: limits, machine: machine).text(indent: 2) + "\n"
         : MachineText.text(of: limits, machine: machine))
+  }
+
+  private func measureTraining() throws {
+    let found = try TrainingBenchmark.run(steps: min(runs, 8), rounds: bf16)
+    let fastest = found.seconds.min() ?? .infinity
+    let peak = MemoryUse.peak ?? 0
+    if json {
+      let object = JSONObject([
+        ("secondsPerStep", .number(fastest)), ("tokensPerSecond", .number(found.tokensPerSecond)),
+        ("operationsPerSecond", .number(found.operations / fastest)), ("peakMemory", .integer(peak)),
+        ("threads", .integer(Parallel.threadCount)),
+      ])
+      return Terminal.output(JSONValue.object(object).text(indent: 2) + "\n")
+    }
+    let sorted = found.seconds.sorted()
+    Terminal.output(
+      "\(Parallel.threadCount) threads\(bf16 ? ", bf16" : ""): \(NumberFormat.seconds(fastest)) a step "
+        + "(median \(NumberFormat.seconds(sorted[sorted.count / 2]))), \(Int(found.tokensPerSecond)) tok/s, "
+        + "\(Int(found.operations / fastest / 1e9)) GFLOP/s, peak \(peak >> 20) MiB\n")
   }
 
   private var latency: Latency {

@@ -29,7 +29,17 @@ enum Interruption {
     }
   }
 
-  private static func stop(_ number: Int32) -> Never {
+  private static func stop(_ number: Int32) {
+    if number == SIGINT, GracefulStop.request() {
+      Terminal.error(
+        (Terminal.canRedraw ? "\r\u{1B}[K" : "")
+          + "compress: finishing this step, then the reports; once more to stop at once\n")
+      return
+    }
+    stopAtOnce(number)
+  }
+
+  private static func stopAtOnce(_ number: Int32) -> Never {
     child.withLock { if $0 > 0 { kill($0, SIGKILL) } }
     Unfinished.stop {
       AtomicFile.removeLitter()

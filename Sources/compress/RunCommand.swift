@@ -19,6 +19,7 @@ struct RunCommand: ParsableCommand {
         compress --int8 model.gguf --eval held-out.txt -o out
         compress --int4 minilm --eval pairs.csv
         compress --prune 2:4 --int8 model.safetensors
+        compress --distill layers=4,ffn=0.75 --train books.txt --int4 ./hf-folder
         compress --target-size 40MB model.gguf
         compress --max-kld 0.02 ./hf-folder
         compress --recipe recipe.yaml model.safetensors
@@ -29,6 +30,8 @@ struct RunCommand: ParsableCommand {
   @OptionGroup var calibration: CalibrationArguments
 
   @OptionGroup var prune: PruneArguments
+
+  @OptionGroup var training: TrainingArguments
 
   @OptionGroup var quantize: QuantizeArguments
 
@@ -100,13 +103,13 @@ struct RunCommand: ParsableCommand {
   var seed: Int?
 
   func validate() throws {
-    let isGiven = prune.isGiven || quantize.isGiven
+    let isGiven = prune.isGiven || quantize.isGiven || training.isGiven
     if recipe != nil && (isGiven || quantize.method != nil || quantize.smooth != nil) {
       throw ValidationError("Choose --recipe or flags such as --int4, not both.")
     }
     if recipe == nil && !isGiven && !budget.isGiven {
       throw ValidationError(
-        "Nothing to do: add --int4, --int8, --w8a8, --prune 0.5, --target-size SIZE, a budget such as "
+        "Nothing to do: add --int4, --int8, --w8a8, --prune 0.5, --distill layers=4, --target-size SIZE, a budget such as "
           + "--max-kld 0.02, or --recipe FILE.")
     }
     if strict && noFrontier {
@@ -124,11 +127,18 @@ struct RunCommand: ParsableCommand {
   func run() throws {
     common.apply()
     FreedMemory.giveBack()
-    let job = Job(
+    var job = Job(
       model: source.model, tokenizer: source.tokenizer, recipe: try resolvedRecipe(), output: output,
       allowNonfinite: allowNonfinite,
       memoryLimit: memory.flatMap { SizeGoal(size: $0)?.bytes(parameters: 0) },
       commandLine: CommandLine.arguments, probe: .subprocess())
+    if job.recipe.trains {
+      job.trainingState = training.state
+      job.keepsTraining = true
+      job.resumesTraining = training.resume
+    } else if training.resume {
+      throw ValidationError("--resume goes on with a training, and no stage trains.")
+    }
     let bar = ProgressBar(quiet: common.quiet || json)
     let events = json ? EventLines() : nil
     Interruption.install()
@@ -158,8 +168,10 @@ struct RunCommand: ParsableCommand {
       let ships = format != .gguf && loading.loader == nil && loading.layout ?? .own == .own
       // A budget beside --prune judges what is pruned; without it, the smallest model that keeps it is looked for.
       let pass = quantize.pass(
-        hasBudget: budget.isGiven && !prune.isGiven, ships: ships && quantize.method == nil)
-      result = Recipe(stages: prune.passes + [pass].compactMap { $0 })
+        hasBudget: budget.isGiven && !prune.isGiven && !training.isGiven,
+        ships: ships && quantize.method == nil)
+      let trained: [any Pass] = [training.distillation].compactMap { $0 } + prune.passes
+      result = Recipe(stages: trained + [training.recovery, pass].compactMap { $0 })
       if pass is ShipPass { result.container = .safetensors }
     }
     if quantize.allowRequantize { result.allowRequantize() }
@@ -173,6 +185,8 @@ struct RunCommand: ParsableCommand {
     if let layout = loading.layout { result.layout = layout }
     if let format { result.container = format }
     result.calibration = calibration.applied(to: result.calibration)
+    if let text = training.train { result.training.text = text }
+    if calibration.allowOverlap { result.training.allowOverlap = true }
     if let eval { result.evaluation.text = eval }
     if let context { result.evaluation.context = context }
     if spread { result.evaluation.spread = true }

@@ -109,7 +109,7 @@ struct BadInputTests {
     #expect(outcome.status == 65)
     #expect(
       outcome.errors
-        == "compress: r.yaml:3: unknown key 'colour' in the recipe; known are version, format, layout, for, stages, calibration, evaluation, budget, seed, level\n"
+        == "compress: r.yaml:3: unknown key 'colour' in the recipe; known are version, format, layout, for, stages, calibration, training, evaluation, budget, seed, level\n"
     )
   }
 }

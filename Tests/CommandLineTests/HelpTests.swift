@@ -19,7 +19,10 @@ struct HelpTests {
   @Test(
     "a command line that cannot be meant is refused with exit code 64 and one clear reason",
     arguments: [
-      (["model.bin"], "Nothing to do: add --int4, --int8, --w8a8, --prune 0.5, --target-size SIZE"),
+      (
+        ["model.bin"],
+        "Nothing to do: add --int4, --int8, --w8a8, --prune 0.5, --distill layers=4, --target-size SIZE"
+      ),
       (["--prune", "1.5", "model.bin"], "The value '1.5' is invalid for '--prune <share|N:M>'"),
       (["--int4", "--prune-method", "wanda", "model.bin"], "--prune-method"),
       (["--int4", "--int8", "model.bin"], "Choose --int8, --int4 or --w8a8"),

@@ -2,6 +2,7 @@ import Evaluation
 import ModelFiles
 import Passes
 import Reporting
+import Training
 
 /// Reports with every part filled in, or every optional part left out.
 enum Samples {
@@ -145,6 +146,15 @@ enum Samples {
     stage.tensors[0].outcome = TensorOutcome(
       method: "gptq", heldOutError: 0.00123, plainError: 0.00456, blend: 0.5, note: "ridge 1e-2")
     stage.tensors[1].outcome = TensorOutcome(method: "rtn")
+    stage.training = TrainingReport(
+      curve: [
+        TrainingPoint(
+          step: 0, loss: nil, heldOutKLD: 0.41, heldOutLoss: 4.6, learningRate: 0, tokensPerSecond: nil),
+        TrainingPoint(
+          step: 20, loss: 0.25, heldOutKLD: 0.22, heldOutLoss: 4.3, learningRate: 1e-4,
+          tokensPerSecond: 6000),
+      ], bestStep: 20, steps: 20, epochs: 0.25, loss: "forward-kl", learningRate: 1e-3, text: "books.txt",
+      textHash: "0123abcd", tokens: 300_000, heldOutTokens: 8192)
     stage.calibration = CalibrationSummary(
       name: "notes.txt", sha256: "5a5a", textTokens: 91_000, context: 512, sequences: 56, tokens: 28_672,
       heldOutSequences: 8, heldOutTokens: 4096, vocabulary: 32_000, distinctTokens: 5211,

@@ -11,3 +11,4 @@
 #include "encode_floats.h"
 #include "attention.h"
 #include "feedback.h"
+#include "training.h"

@@ -33,4 +33,9 @@ const ck_kernels CK(ck_kernels) = {
   .attention = CK(attention),
   .round_block = CK(round_block),
   .descend_block = CK(descend_block),
+  .silu_back = CK(silu_back),
+  .rms_norm_back = CK(rms_norm_back),
+  .add_scaled_product = CK(add_scaled_product),
+  .softmax_back = CK(softmax_back),
+  .adamw = CK(adamw),
 };

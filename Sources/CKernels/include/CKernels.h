@@ -9,6 +9,7 @@
 #include "ck_machine.h"
 #include "ck_matmul.h"
 #include "ck_product.h"
+#include "ck_training.h"
 #include "ck_round.h"
 #include "ck_vector.h"
 

@@ -13,6 +13,15 @@ struct CalibrationSource {
   let subject: EvaluationSubject?
   let seed: UInt64
   let observer: JobObserver
+  /// What messages call the text.
+  var purpose = Purpose.calibration
+
+  /// What a text is for.
+  enum Purpose: String {
+    case calibration, training
+    /// What was done with it.
+    var done: String { self == .calibration ? "calibrated" : "trained" }
+  }
 
   /// What a text became.
   private struct Cut {
@@ -45,7 +54,8 @@ struct CalibrationSource {
     guard cut.textTokens > 1 else {
       throw EvaluationError(
         .tooShort, plan.text ?? cut.name,
-        "the calibration text has \(cut.textTokens == 1 ? "a single token" : "no token"); give a longer one")
+        "the \(purpose.rawValue) text has \(cut.textTokens == 1 ? "a single token" : "no token"); give a longer one"
+      )
     }
     if let token = cut.sequences.joined().first(where: { !(0..<architecture.vocabularySize).contains($0) }) {
       throw EvaluationError(
@@ -62,9 +72,9 @@ struct CalibrationSource {
       sequences: observed, heldOut: heldOut, name: cut.name, sha256: cut.sha256, notes: cut.notes)
     let summary = try summary(set, cut, context: context, vocabulary: architecture.vocabularySize, tokenizer)
     set.summary = summary
-    set.notes = [CalibrationSource.describe(summary)] + set.notes
+    set.notes = [describe(summary)] + set.notes
     if plan.heldOut > 0, heldOut.isEmpty {
-      set.notes.append("the calibration text is too short to hold a part of it out")
+      set.notes.append("the \(purpose.rawValue) text is too short to hold a part of it out")
     }
     return set
   }
@@ -81,7 +91,7 @@ struct CalibrationSource {
     let bos = tokenizer.addsBeginningOfText ? tokenizer.beginningOfText : nil
     var notes = text.notes
     let empty = documents.count { $0.isEmpty }
-    if empty > 0 { notes.append("\(empty) calibration documents have no token") }
+    if empty > 0 { notes.append("\(empty) \(purpose.rawValue) documents have no token") }
     return Cut(
       name: text.name, sha256: text.sha256,
       sequences: CalibrationCut.sequences(of: documents, context: context, bos: bos),
@@ -105,19 +115,19 @@ struct CalibrationSource {
     guard !architecture.isEncoder, case .language(let model) = try checkpoint.makeModel() else {
       throw JobError(
         .badInput,
-        "\(checkpoint.source.path): an encoder writes no text, so it cannot make its own calibration text; "
-          + "give one with --calibration FILE")
+        "\(checkpoint.source.path): an encoder writes no text, so it cannot make its own \(purpose.rawValue) text; "
+          + "give one with --\(purpose == .training ? "train" : "calibration") FILE")
     }
-    let observer = observer
+    let (observer, purpose) = (observer, purpose)
     let sequences = try SelfCalibration.sequences(
       model: model, tokenizer: tokenizer, tokens: plan.tokens, context: context, seed: seed,
       name: checkpoint.source.path
-    ) { observer(.progress(step: "write calibration text", fraction: $0)) }
+    ) { observer(.progress(step: "write \(purpose.rawValue) text", fraction: $0)) }
     let count = sequences.reduce(0) { $0 + $1.count }
     var notes: [String] = []
     if count < plan.tokens / 2 {
       notes.append(
-        "the model ended its texts early: \(count) of \(plan.tokens) calibration tokens were written")
+        "the model ended its texts early: \(count) of \(plan.tokens) \(purpose.rawValue) tokens were written")
     }
     let bytes = sequences.joined().flatMap { token in
       (0..<4).map { UInt8(truncatingIfNeeded: token >> ($0 * 8)) }
@@ -150,25 +160,26 @@ struct CalibrationSource {
       throw JobError(
         .badInput,
         "\(plan.text ?? cut.name): \(CalibrationSource.percent(overlap.share)) of the evaluation text's runs of "
-          + "\(overlap.words) words are in this calibration text (\(CalibrationSource.percent(limit)) is the most), so "
+          + "\(overlap.words) words are in this \(purpose.rawValue) text (\(CalibrationSource.percent(limit)) is the most), so "
           + "figures would flatter the model; choose another text, or pass --allow-overlap")
     }
     return summary
   }
 
   /// The summary as a remark.
-  private static func describe(_ summary: CalibrationSummary) -> String {
+  private func describe(_ summary: CalibrationSummary) -> String {
     var parts = [
-      "calibrated on \(summary.name): \(NumberFormat.grouped(summary.tokens)) tokens in \(summary.sequences) sequences",
+      "\(purpose.done) on \(summary.name): \(NumberFormat.grouped(summary.tokens)) tokens in \(summary.sequences) sequences",
       "\(NumberFormat.grouped(summary.heldOutTokens)) more held out",
       "\(NumberFormat.grouped(summary.distinctTokens)) of \(NumberFormat.grouped(summary.vocabulary)) tokens of the "
         + "vocabulary seen",
     ]
     if let coverage = summary.evaluationCoverage {
-      parts.append("\(percent(coverage)) of the evaluation text's tokens are among them")
+      parts.append("\(CalibrationSource.percent(coverage)) of the evaluation text's tokens are among them")
     }
     if let overlap = summary.overlap {
-      parts.append("\(percent(overlap.share)) of its runs of \(overlap.words) words are in the text")
+      parts.append(
+        "\(CalibrationSource.percent(overlap.share)) of its runs of \(overlap.words) words are in the text")
     }
     return parts.joined(separator: "; ")
   }

@@ -26,9 +26,17 @@ public struct CalibrationPlan: Sendable, Equatable {
   /// Whether the model writes the text.
   public var isSelf: Bool { text == CalibrationPlan.selfSource }
 
-  /// Reads the section `calibration` of a recipe.
-  init(_ section: inout RecipeMapping) throws(RecipeError) {
-    self.init()
+  /// The defaults of what is learned from: as much of the text as there is, within reason.
+  public static let training = {
+    var plan = CalibrationPlan()
+    plan.tokens = 1 << 22
+    plan.heldOut = 0.05
+    return plan
+  }()
+
+  /// Reads the section `calibration` or `training` of a recipe.
+  init(_ section: inout RecipeMapping, defaults: CalibrationPlan = CalibrationPlan()) throws(RecipeError) {
+    self = defaults
     text = try section.string("text")
     tokens = try section.integer("tokens", in: 2...1_000_000_000) ?? tokens
     context = try section.integer("context", in: 8...1_048_576) ?? context

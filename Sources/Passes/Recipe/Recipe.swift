@@ -28,6 +28,8 @@ public struct Recipe: Sendable {
   public var evaluation = EvaluationPlan()
   /// What passes that look at the model at work observe it on.
   public var calibration = CalibrationPlan()
+  /// What passes that train learn from.
+  public var training = CalibrationPlan.training
   /// The harm that the last stage may do.
   public var budget = QualityBudget()
   /// The seed of everything random.
@@ -67,7 +69,8 @@ public struct EvaluationPlan: Sendable, Equatable {
 
 extension Recipe {
   private static let keys = [
-    "version", "format", "layout", "for", "stages", "calibration", "evaluation", "budget", "seed", "level",
+    "version", "format", "layout", "for", "stages", "calibration", "training", "evaluation", "budget", "seed",
+    "level",
   ]
 
   /// Reads a recipe from YAML text. Unknown keys, wrong types and values out of range are errors with their line.
@@ -102,6 +105,9 @@ extension Recipe {
     stages = []
     for stage in try top.mappings("stages") ?? [] { stages.append(try PassList.pass(from: stage)) }
     if var section = try top.mapping("calibration") { calibration = try CalibrationPlan(&section) }
+    if var section = try top.mapping("training") {
+      training = try CalibrationPlan(&section, defaults: .training)
+    }
     if var section = try top.mapping("evaluation") { evaluation = try EvaluationPlan(&section) }
     if var section = try top.mapping("budget") { budget = try QualityBudget(&section) }
     seed = try top.integer("seed", in: 0...Int(Int32.max)) ?? 0
@@ -120,6 +126,7 @@ extension Recipe {
     if let layout { top["layout"] = .string(layout.rawValue) }
     if let loader { top["for"] = .string(loader.rawValue) }
     if observes { top["calibration"] = calibration.json }
+    if trains { top["training"] = training.json }
     if !budget.isEmpty { top["budget"] = budget.json }
     return .object(top)
   }
@@ -127,16 +134,25 @@ extension Recipe {
   /// Whether a stage looks at the model at work, so that there has to be a calibration text.
   public var observes: Bool { stages.contains { $0.needs > .nothing } }
 
+  /// Whether the finished model is compared with one that is only quantized.
+  public var comparesPruning: Bool {
+    evaluation.frontier && stages.contains { $0 is PrunePass || $0 is StructurePass }
+  }
+
+  /// Whether a stage trains, so that there has to be a text to learn from.
+  public var trains: Bool { stages.contains { $0.trains } }
+
   /// The part of ``json`` that the artifacts' bytes follow from: how they are evaluated is left out, so artifacts do not
   /// depend on it. So is the calibration text's path, which is no part of what it says.
   public var transformation: JSONValue {
     guard case .object(var top) = json else { return .null }
     top["evaluation"] = nil
     top["budget"] = nil
-    if observes, case .object(var section) = calibration.json {
-      section["text"] = calibration.isSelf ? .string(CalibrationPlan.selfSource) : nil
+    for (key, plan, isUsed) in [("calibration", calibration, observes), ("training", training, trains)] {
+      guard isUsed, case .object(var section) = plan.json else { continue }
+      section["text"] = plan.isSelf ? .string(CalibrationPlan.selfSource) : nil
       section["allow-overlap"] = nil
-      top["calibration"] = .object(section)
+      top[key] = .object(section)
     }
     return .object(top)
   }
@@ -149,6 +165,7 @@ extension Recipe {
     if let layout { lines.append("layout: \(layout.rawValue)") }
     if let loader { lines.append("for: \(loader.rawValue)") }
     if observes { lines.append("calibration: \(calibration.json.text())") }
+    if trains { lines.append("training: \(training.json.text())") }
     lines.append("evaluation: \(evaluation.json.text())")
     if !budget.isEmpty { lines.append("budget: \(budget.json.text())") }
     lines.append(stages.isEmpty ? "stages: []" : "stages:")

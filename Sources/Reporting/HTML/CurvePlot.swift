@@ -4,8 +4,8 @@ struct CurvePlot {
   struct Point: Sendable, Equatable {
     /// The step.
     var step: Int
-    /// The training loss.
-    var loss: Double
+    /// The training loss; nil before the first step.
+    var loss: Double?
     /// KL divergence from the baseline on held-out text; nil where it was not measured at this step.
     var heldOutKLD: Double?
     /// The learning rate.

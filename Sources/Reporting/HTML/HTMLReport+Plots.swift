@@ -1,10 +1,14 @@
 import Evaluation
+import Passes
+import Training
 
 extension HTMLReport {
   /// Harm against size, and against time a token.
   static func paretoPlots(_ shown: [ShownStage]) -> String {
     let points = shown.filter { $0.harm != nil }
     guard let name = points.lazy.compactMap({ $0.harm?.name }).first else { return "" }
+    // Where names have no room, numbers stand for them.
+    let isCrowded = points.count > 8 || (points.count > 5 && Set(points.map(\.group)).count > 1)
     func plot(
       _ label: String, _ costName: String, text: @escaping (Double) -> String,
       _ cost: (ShownStage) -> (value: Double, range: ClosedRange<Double>?)?
@@ -14,7 +18,7 @@ extension HTMLReport {
         points: points.compactMap { stage in
           guard let harm = stage.harm, let cost = cost(stage) else { return nil }
           return ParetoPlot.Point(
-            label: points.count > 8 ? stage.short : stage.label, cost: cost.value, costRange: cost.range,
+            label: isCrowded ? stage.short : stage.label, cost: cost.value, costRange: cost.range,
             harm: harm.value,
             harmRange: harm.range, group: stage.group,
             title: "\(stage.label): \(text(cost.value)), \(NumberFormat.significant(harm.value, 3))")
@@ -24,7 +28,7 @@ extension HTMLReport {
         }, costText: text
       ).text()
     }
-    let numbers = points.count > 8 ? " Numbers are those of the stages." : ""
+    let numbers = isCrowded ? " Numbers are those of the stages." : ""
     let note = "bars are 95 % intervals; the line joins what nothing beats in both; baselines are dashed"
     let size = plot(
       "harm against size", "packed size", text: { NumberFormat.bytes(Int(max(0, min($0, 1e15)))) }
@@ -88,6 +92,24 @@ extension HTMLReport {
             + Cited.significant("\(stage.metrics).divergence.maximum", divergence.maximum)) + "</div>"
     }
     return pictures.isEmpty ? "" : "<div class=\"grid3\">\(pictures.joined())</div>\n"
+  }
+
+  /// How each stage that trains went.
+  static func trainings(_ shown: [ShownStage]) -> String {
+    shown.compactMap { stage in
+      guard let training = stage.stage.training else { return nil }
+      let points = training.curve.map {
+        CurvePlot.Point(
+          step: $0.step, loss: $0.loss, heldOutKLD: $0.heldOutKLD, learningRate: $0.learningRate,
+          tokensPerSecond: $0.tokensPerSecond)
+      }
+      let path = "\(stage.path).training"
+      return "<h3>\(Markup.escape(stage.label))</h3>"
+        + Markup.paragraph(
+          "Loss: \(Markup.escape(training.loss)). Step \(Cited.grouped("\(path).bestStep", training.bestStep)) of "
+            + "\(Cited.grouped("\(path).steps", training.steps)) was kept.")
+        + curves(points)
+    }.joined()
   }
 
   /// The curves of a training.

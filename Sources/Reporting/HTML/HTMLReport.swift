@@ -33,6 +33,7 @@ public enum HTMLReport {
     var body = Markup.section("What it costs, what it saves", id: "pareto", paretoPlots(shown))
     body += Markup.section(
       "Pruning against quantizing harder", id: "frontier", frontier(shown))
+    body += Markup.section("Training", id: "training", trainings(shown))
     body += Markup.section("Where the bytes are", id: "bytes", bytes(shown))
     body += Markup.section("KL divergence, token by token", id: "divergence", histograms(shown))
     body += Markup.section("Layers", id: "layers", layers(shown))

@@ -87,8 +87,9 @@ struct HTMLReportTests {
         == (count == 1
           ? ["stages", "bytes", "method", "notes", "reproduction"]
           : [
-            "stages", "verdicts", "pareto", "bytes", "divergence", "layers", "passages",
-          ] + (count > 3 ? ["budget"] : []) + ["method", "notes", "reproduction"]))
+            "stages", "verdicts", "pareto",
+          ] + (count > 3 ? ["training"] : []) + ["bytes", "divergence", "layers", "passages"]
+            + (count > 3 ? ["budget"] : []) + ["method", "notes", "reproduction"]))
     // All pairs, and no more.
     let verdicts = page.elements.filter { $0.attributes["class"]?.hasPrefix("v ") ?? false }
     let pairs = count * (count - 1) / 2

@@ -1,0 +1,141 @@
+public import ArgumentParser
+public import Passes
+
+/// What is distilled into a smaller student, and how it learns.
+struct TrainingArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Teach a smaller student what the model predicts; sizes are what it has: layers=4,width=0.75,ffn=0.5,heads=0.5, or params=0.5.",
+      valueName: "sizes"))
+  var distill: StudentShape?
+
+  @Option(
+    help: ArgumentHelp(
+      "After pruning, train this many steps towards the original's predictions; pruned weights stay zero.",
+      valueName: "steps"))
+  var recover: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Text to learn from: a file (.txt, .jsonl), a folder of them, or 'self' for text that the model writes (default: the calibration text).",
+      valueName: "file|dir|self"))
+  var train: String?
+
+  @Option(
+    help: "Steps of training: the reproducible measure (default: \(TrainingOptions.defaultSteps)).")
+  var trainSteps: Int?
+
+  @Option(
+    help: "Minutes of training instead of steps; what comes out then depends on the machine's speed.")
+  var trainMinutes: Double?
+
+  @Option(
+    help:
+      "The highest learning rate (default: 2e-3 at a width of 256 and 4096 tokens a step, less for wider students)."
+  )
+  var learningRate: Double?
+
+  @Option(help: "What both models' logits are divided by (default: 1).")
+  var temperature: Double?
+
+  @Option(help: "What the student learns by: \(TrainingOptions.losses.joined(separator: ", ")).")
+  var loss: String?
+
+  @Option(help: "The weight of the text itself beside the teacher's predictions, 0 to 1 (default: 0).")
+  var textWeight: Double?
+
+  @Option(help: "The tokens of a step of training (default: 4096).")
+  var batchTokens: Int?
+
+  @Option(
+    help:
+      "What training multiplies: bf16 (sums and weights stay in f32), f32, or auto: bf16 where the processor has it (default: auto)."
+  )
+  var precision: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Where training keeps what it takes to go on (default: the run's folder with .training behind it).",
+      valueName: "dir"))
+  var state: String?
+
+  @Flag(help: "Go on with a training that was stopped.")
+  var resume = false
+
+  /// Whether any flag asks for a stage.
+  var isGiven: Bool { distill != nil || recover != nil }
+  /// Whether any flag says how to train.
+  private var hasOptions: Bool {
+    trainSteps != nil || trainMinutes != nil || learningRate != nil || temperature != nil || loss != nil
+      || textWeight != nil || batchTokens != nil || precision != nil
+  }
+
+  func validate() throws {
+    if let recover, recover < 1 { throw ValidationError("--recover must be at least 1 step.") }
+    if let trainSteps, trainSteps < 1 { throw ValidationError("--train-steps must be at least 1.") }
+    if let trainMinutes, !(trainMinutes > 0 && trainMinutes <= 100_000) {
+      throw ValidationError("--train-minutes must be a positive number.")
+    }
+    if let learningRate, !(learningRate > 0 && learningRate <= 1) {
+      throw ValidationError("--learning-rate must be between 0 and 1.")
+    }
+    if let temperature, !(temperature >= 0.05 && temperature <= 100) {
+      throw ValidationError("--temperature must be from 0.05 to 100.")
+    }
+    if let textWeight, !(0...1).contains(textWeight) {
+      throw ValidationError("--text-weight must be from 0 to 1.")
+    }
+    if let batchTokens, !(16...1 << 24).contains(batchTokens) {
+      throw ValidationError("--batch-tokens must be from 16 to \(1 << 24).")
+    }
+    if let loss, !TrainingOptions.losses.contains(loss) {
+      throw ValidationError("--loss must be one of \(TrainingOptions.losses.joined(separator: ", ")).")
+    }
+    if let precision, !["auto", "bf16", "f32"].contains(precision) {
+      throw ValidationError("--precision must be auto, bf16 or f32.")
+    }
+    if distill == nil, trainSteps != nil || trainMinutes != nil {
+      throw ValidationError(
+        "--train-steps and --train-minutes belong to --distill; --recover has its own steps.")
+    }
+    if !isGiven, hasOptions {
+      throw ValidationError("Options of training belong to --distill or --recover.")
+    }
+  }
+
+  private var options: TrainingOptions {
+    var options = TrainingOptions()
+    options.steps = trainSteps
+    options.minutes = trainMinutes
+    options.learningRate = learningRate
+    if let temperature { options.temperature = temperature }
+    if let loss { _ = options.setLoss(loss) }
+    if let textWeight { options.textWeight = textWeight }
+    if let batchTokens { options.batchTokens = batchTokens }
+    if let precision { _ = options.setPrecision(precision) }
+    return options
+  }
+
+  /// The distillation, which comes before everything else.
+  var distillation: DistillPass? {
+    distill.map { shape in
+      var pass = DistillPass(shape)
+      pass.training = options
+      return pass
+    }
+  }
+
+  /// The recovery, which comes behind pruning and before rounding.
+  var recovery: RecoverPass? {
+    recover.map { steps in
+      var own = options
+      own.minutes = nil
+      own.steps = steps
+      return RecoverPass(own)
+    }
+  }
+}
+
+extension StudentShape: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}

@@ -1,0 +1,149 @@
+import Compression
+import Evaluation
+import Foundation
+import ModelFiles
+import Models
+import Passes
+import Reporting
+import TensorCore
+import Testing
+import Training
+
+/// Whole jobs that distil the reference model.
+@Suite("Distillation jobs", .serialized)
+struct DistillJobTests {
+  private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent().path
+  private static let model = root + "/Calibration/reference/model.bin"
+
+  private func run(
+    _ stages: [any Pass], _ observer: @escaping JobObserver = { _ in }
+  ) throws -> (reports: [StageReport], shipped: Checkpoint, artifact: Data) {
+    let folder = FileManager.default.temporaryDirectory.path + "/compress-distil-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    var recipe = Recipe(stages: stages)
+    recipe.evaluation.tokens = 2048
+    recipe.evaluation.latency = false
+    recipe.calibration.tokens = 2048
+    recipe.training.tokens = 16384
+    var job = Job(model: Self.model, recipe: recipe, output: folder)
+    job.keepsTraining = true
+    let outcome = try job.run(observer)
+    #expect(!FileManager.default.fileExists(atPath: folder + ".training"))
+    let report = try #require(outcome.report.stages.last)
+    let path = "\(folder)/\(report.index)-\(report.name)/\(report.artifact.file)"
+    // Reports read back with their curves.
+    let written = try MappedFile(path: "\(folder)/\(report.index)-\(report.name)/report.json")
+    let again = try withExtendedLifetime(written) {
+      try StageReport(json: try JSONValue(parsing: written.region.buffer))
+    }
+    #expect(again.training?.curve.count == report.training?.curve.count)
+    let shipped = try Checkpoint.load(try ModelFiles.open(path))
+    return (outcome.report.stages, shipped, try Data(contentsOf: URL(fileURLWithPath: path)))
+  }
+
+  private func distil(_ shape: String, steps: Int) throws -> DistillPass {
+    var pass = DistillPass(try #require(StudentShape(shape)))
+    pass.training.steps = steps
+    pass.training.batchTokens = 1024
+    return pass
+  }
+
+  @Test("a student learns what a cut alone has lost, and ships smaller and quantized")
+  func distils() throws {
+    let cut = try run([StructurePass(try #require(StructureShares("layers=1,ffn=0.25")))])
+    let lines = Locked<[String]>([])
+    let outcome = try run([try distil("layers=2,ffn=0.75", steps: 30), QuantizePass(.int4)]) { event in
+      if case .done("train", let remark) = event { lines.withLock { $0.append(remark) } }
+    }
+    let (before, after) = (
+      try #require(cut.reports[1].divergence?.mean.value),
+      try #require(outcome.reports[1].divergence?.mean.value)
+    )
+    #expect(after < 0.7 * before, "\(before) \(after)")
+    #expect(outcome.reports[1].size.parameters == cut.reports[1].size.parameters)
+    let training = try #require(outcome.reports[1].training)
+    #expect(training.steps == 30 && training.bestStep > 0 && training.curve[0].step == 0)
+    #expect(training.curve.last?.tokensPerSecond ?? 0 > 0)
+    #expect(outcome.reports[2].training == nil)
+    #expect(outcome.shipped.configuration["num_hidden_layers"]?.intValue == 2)
+    let shown = lines.withLock { $0 }
+    #expect(shown.count == training.curve.count)
+    #expect(shown.last?.contains("step 30 of 30, loss") == true)
+  }
+
+  @Test("the same bytes on one, two and four threads")
+  func threads() throws {
+    let before = Parallel.threadCount
+    defer { Parallel.threadCount = before }
+    let all = try [1, 2, 4].map { count in
+      Parallel.threadCount = count
+      return try run([try distil("layers=2", steps: 4)]).artifact
+    }
+    #expect(all[0] == all[1] && all[0] == all[2])
+  }
+
+  @Test("recovery keeps zeros where pruning put them, and gains")
+  func recovers() throws {
+    let prune = PrunePass(try #require(SparsityPattern("0.6")), method: .magnitude)
+    var options = TrainingOptions()
+    options.steps = 20
+    options.batchTokens = 1024
+    let outcome = try run([prune, RecoverPass(options)])
+    let (before, after) = (
+      try #require(outcome.reports[1].divergence?.mean.value),
+      try #require(outcome.reports[2].divergence?.mean.value)
+    )
+    #expect(after < 0.6 * before, "\(before) \(after)")
+    let tensor = try #require(outcome.shipped.tensor("model.layers.1.mlp.up_proj.weight"))
+    let zeros = try tensor.values().count { $0 == 0 }
+    #expect(Double(zeros) >= 0.599 * Double(tensor.elementCount))
+  }
+
+  @Test("what cannot be is refused before anything is written")
+  func refusals() throws {
+    var model = try Checkpoint.load(try ModelFiles.open(Self.model))
+    for (shape, message) in [
+      ("layers=9", "a student cannot be larger than its teacher, which has 3"),
+      ("width=1.5", "a student cannot be larger than its teacher; shares are what is left"),
+      ("layers=3", "the student has all sizes of its teacher"), ("params=0.0001", "cut the width, too"),
+      ("width=0.001", "leaves none; cut less"),
+    ] {
+      let pass = DistillPass(try #require(StudentShape(shape)))
+      let error = #expect(throws: PassError.self) { try pass.plan(for: model) }
+      #expect(error?.description.contains(message) == true, "\(shape): \(error?.description ?? "")")
+    }
+    let smaller = try DistillPass(try #require(StudentShape("params=0.5"))).plan(for: model)
+    let left = smaller.entries.reduce(0) { $0 + $1.shape.reduce(1, *) }
+    #expect(left <= model.parameterCount / 2 && left > model.parameterCount / 4)
+    model.tensors[1].format = .q8_0
+    let error = #expect(throws: PassError.self) { try RecoverPass(TrainingOptions()).plan(for: model) }
+    #expect(error?.description.contains("is already quantized (q8_0): train first, then quantize") == true)
+    model.architecture = nil
+    #expect(throws: PassError.self) { try RecoverPass(TrainingOptions()).plan(for: model) }
+  }
+
+  @Test("recipes say all of it, and read back")
+  func recipe() throws {
+    let recipe = try Recipe(
+      yaml: """
+        training: {text: books.txt, tokens: 100000, held-out: 0.1}
+        stages:
+          - distill: {layers: 4, width: 0.75, steps: 200, loss: jsd, beta: 0.25, temperature: 2, schedule: linear}
+          - recover: {minutes: 2.5, learning-rate: 0.0001, text-weight: 0.1, recompute: true}
+        """, path: "r.yaml")
+    #expect(recipe.trains && recipe.training.text == "books.txt" && recipe.training.context == 512)
+    #expect(recipe.name == "distill-layers4-width75-recover")
+    #expect(try Recipe(yaml: recipe.yaml, path: "again").yaml == recipe.yaml)
+    for (stage, message) in [
+      ("distill: {steps: 5}", "give some of 'layers'"), ("distill: {width: 1.5}", "a number from 0.001 to 1"),
+      ("distill: {params: 0.5, layers: 2}", "give 'params' or sizes, not both"),
+      ("recover: {loss: mse}", "unknown loss 'mse'"), ("recover: {step: 5}", "unknown key 'step'"),
+    ] {
+      let error = #expect(throws: RecipeError.self) {
+        try Recipe(yaml: "stages:\n  - \(stage)\n", path: "r.yaml")
+      }
+      #expect(error?.description.contains(message) == true, "\(error?.description ?? "")")
+    }
+  }
+}
