@@ -9,7 +9,7 @@ BIN = $(shell $(BUILD) --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers bench-quality bench-peers lint format demo clean
+.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers bench-quality bench-peers bench-pruning lint format demo reports clean
 help:
 	@echo "make demo           build, and compress the reference model"
 	@echo "make test           all tests"
@@ -22,7 +22,9 @@ help:
 	@echo "make peers-quality  size and quality of llama.cpp's types and ours, on the same text"
 	@echo "make bench-quality  every quality bar beside llama.cpp, GPTQ, AWQ, AutoRound (installs them; DATA=models and texts)"
 	@echo "make bench-peers    every speed bar beside llama.cpp and zstd: decode, prefill, quantize, evaluate, pack, start"
+	@echo "make bench-pruning  every pruning bar beside Wanda and SparseGPT (DATA=models and texts; ONLY=big for size and speed)"
 	@echo "make peers-transformers  quantized safetensors in transformers: the same logits?"
+	@echo "make reports        the reference runs in Reports/, made again"
 	@echo "make clean"
 
 # Installs what is missing, and touches nothing when all is there.
@@ -72,6 +74,11 @@ bench-peers: build
 	PEER_PYTHON="$(PEER_PYTHON)" Tests/Peers/bench_speed.sh $(BIN)/compress $(if $(WORK),--work "$(WORK)") \
 	  $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)")
 
+# Every pruning bar: make bench-pruning DATA=a folder of models/ and text/ [ONLY=big] [WORK=a folder with 12 GB]
+bench-pruning: build
+	Tests/Peers/bench_pruning.sh $(BIN)/compress $(if $(DATA),--data "$(DATA)") $(if $(WORK),--work "$(WORK)") \
+	  $(if $(ONLY),--only "$(ONLY)")
+
 # Quantized safetensors in transformers with compressed-tensors (installed from PyPI into .venv-transformers).
 peers-transformers: build
 	PEER_PYTHON="$(PEER_PYTHON)" Tests/Peers/check_transformers.sh $(BIN)/compress $(MODEL)
@@ -84,6 +91,10 @@ format:
 
 demo: build
 	$(BIN)/compress --int4 Calibration/reference/model.bin --eval Calibration/evaluation.txt
+
+# Reference runs of the shipped model: reports only, no artifacts.
+reports: build
+	Reports/remake.sh $(BIN)
 
 clean:
 	rm -rf .build

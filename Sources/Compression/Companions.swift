@@ -17,7 +17,13 @@ enum Companions {
   static func write(
     of checkpoint: Checkpoint, into folder: String, packed: PackedLayout? = nil
   ) throws -> [(name: String, bytes: Int)] {
-    let contents = try checkpoint.safetensorsContents(layout: packed)
+    try write(try checkpoint.safetensorsContents(layout: packed), into: folder)
+  }
+
+  /// Writes the files of `contents` into `folder`.
+  static func write(_ contents: SafetensorsContents, into folder: String) throws -> [(
+    name: String, bytes: Int
+  )] {
     var files = contents.files
     if let configuration = contents.configuration { files.append(("config.json", Array(configuration.utf8))) }
     var written: [(name: String, bytes: Int)] = []

@@ -50,6 +50,10 @@ enum ContainerOutput {
     if tensors.contains(where: { $0.format.isQuantized }) {
       set("general.quantization_version", .uint32(2), in: &metadata)
     }
+    for place in tensors.indices where tensors[place].isSparse {
+      // Codes with holes: only their frequencies are worth coding.
+      tensors[place].stream = .codes { _ in [] }
+    }
     return try GGUFWriter.layout(metadata: metadata, tensors: tensors)
   }
 

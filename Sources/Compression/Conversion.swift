@@ -18,6 +18,8 @@ public struct Conversion: Sendable {
   public var layout: PackedLayout?
   /// The program that the output is made for; nil for any.
   public var loader: Loader?
+  /// Whether pruned matrices of a safetensors folder keep their holes, instead of being dense.
+  public var keepsSparse = false
   /// The zstd level of an artifact, or nil for the plain file.
   public var packed: Int?
   /// Whether weights may be NaN or infinite.
@@ -63,8 +65,15 @@ public struct Conversion: Sendable {
     let prepared = ContainerOutput.prepared(
       checkpoint, for: container, stages: [pass].compactMap { $0 })
     let set = calibrates ? try calibrationSet(prepared, observer) : nil
-    let converted = try transformed(prepared, keeping: nonfinite, calibration: set, observer)
-    let layout = try ContainerOutput.layout(of: converted, in: container, packed: self.layout)
+    var converted = try transformed(prepared, keeping: nonfinite, calibration: set, observer)
+    if packed == nil, !keepsSparse {
+      // A file that others read is dense.
+      for place in converted.tensors.indices { converted.tensors[place].keptLimit = nil }
+    }
+    let sparse = keepsSparse ? try converted.sparseBitmaskContents() : nil
+    let layout =
+      try sparse.map { try SafetensorsWriter.layout(tensors: $0.tensors, metadata: $0.metadata) }
+      ?? ContainerOutput.layout(of: converted, in: container, packed: self.layout)
     if let loader {
       let packed = container == .safetensors ? try converted.packedLayout(self.layout) : nil
       try JobPlan.located(checkpoint.source.path) {
@@ -190,7 +199,10 @@ public struct Conversion: Sendable {
         bytes: try ProgressSink.write(layout, to: folder + "/model.safetensors", observer: observer)
       )
     ]
-    written += try Companions.write(of: checkpoint, into: folder, packed: self.layout)
+    written +=
+      try keepsSparse
+      ? Companions.write(try checkpoint.sparseBitmaskContents(), into: folder)
+      : Companions.write(of: checkpoint, into: folder, packed: self.layout)
     if checkpoint.source.tokenizerFiles.isEmpty, checkpoint.tokenizer != nil {
       observer(
         .note("the tokenizer lives inside the GGUF; the folder has none, take it from the original model"))

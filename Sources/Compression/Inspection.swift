@@ -72,7 +72,10 @@ public struct Inspection: Sendable {
   }
 
   /// The inspection as text.
-  public var text: String {
+  ///
+  /// - Parameter listsTensors: whether every tensor has a line of its own; otherwise layers are a tree, those that are alike on
+  ///   one line, with the errors of the report that lies beside an artifact.
+  public func text(listsTensors: Bool = false) -> String {
     var lines = [
       "model         \(checkpoint.name)",
       "architecture  \(architecture)",
@@ -96,8 +99,14 @@ public struct Inspection: Sendable {
       lines.append("\nconfiguration")
       lines += members.filter { !isLong($0.value) }.map { "  \($0.key): \($0.value.text())" }
     }
-    lines.append("\ntensors")
-    lines += tensorRows()
+    if listsTensors {
+      lines.append("\ntensors")
+      lines += tensorRows()
+    } else {
+      lines.append("\nlayers")
+      let errors = InspectionTree.errors(beside: checkpoint.source.path)
+      lines += InspectionTree(checkpoint, errors: errors).lines.map { "  " + $0 }
+    }
     return lines.joined(separator: "\n") + "\n"
   }
 

@@ -81,21 +81,26 @@ public struct Job: Sendable {
       let context = try runContext(plan)
       var job = self
       job.trainingState = keepsTraining && recipe.trains ? trainingState ?? place + ".training" : nil
-      let stages = try StageRunner(
+      let result = try StageRunner(
         job: job, plan: plan, folder: folder, context: context, observer: observer
       ).run()
       let report = RunReport(
         date: date, seconds: seconds(since: start), recipeName: recipe.name, recipe: recipe.json,
-        run: context,
-        stages: stages, notes: notes)
+        run: context, stages: result.reports,
+        comparisons: try StageComparison.all(
+          result.records, bootstrap: Bootstrap(seed: UInt64(clamping: recipe.seed))),
+        failure: result.failure?.stage, notes: notes)
       try folder.write(report.jsonText, to: "report.json")
       try folder.write(MarkdownReport.text(report), to: "report.md")
+      try folder.write(HTMLReport.text(report), to: "report.html")
       try folder.write(recipe.yaml, to: "recipe.yaml")
       try folder.commit()
-      if let state = job.trainingState, !stages.contains(where: { $0.training?.wasInterrupted == true }) {
+      if let state = job.trainingState, result.failure == nil,
+        !result.reports.contains(where: { $0.training?.wasInterrupted == true })
+      {
         TrainingPlace.remove(state, stages: plan.stages.count)
       }
-      return JobOutcome(report: report, folder: place)
+      return JobOutcome(report: report, folder: place, error: result.failure.flatMap { JobError($0.error) })
     } catch {
       folder.discard()
       throw folder.named(error)
@@ -134,6 +139,15 @@ public struct JobOutcome: Sendable {
   public var report: RunReport
   /// The run's folder.
   public var folder: String
+  /// Why the run ended before its last stage; nil when it did not. Reports and artifacts of the stages before are there.
+  public var error: JobError?
+
+  /// Throws when a stage was not finished.
+  public func checkFailure() throws {
+    guard let error, let failure = report.failure else { return }
+    throw JobError(
+      error.kind, "\(folder): stage \(failure.index), \(failure.name), failed: \(error.description)")
+  }
 
   /// Throws when the last stage breaks the budget; its artifact and reports are there all the same.
   public func checkBudget() throws {
@@ -141,12 +155,19 @@ public struct JobOutcome: Sendable {
     throw JobError(.gate, "\(folder): stage \(stage.index), \(stage.name), breaks the budget: \(failure)")
   }
 
+  /// Throws when the same original, quantized harder, would have been better than the pruned model; everything is there all the same.
+  public func checkFrontier() throws {
+    guard let stage = report.stages.last, let verdict = stage.frontier, verdict.loses else { return }
+    let lost = verdict.comparisons.filter { $0.outcome == .loses }.map(\.text)
+    throw JobError(.gate, "\(folder): stage \(stage.index), \(stage.name): \(lost.joined(separator: "; "))")
+  }
+
   /// The stages as a table for a terminal of `width` columns.
   public func table(width: Int) -> String { StageTable(report.stages).text(width: width) }
 
   /// Where report and artifacts are, a line each.
   public var places: String {
-    var lines = ["", "report    \(folder)/report.md"]
+    var lines = ["", "report    \(folder)/report.html"]
     for stage in report.stages {
       lines.append("artifact  \(folder)/\(StageRunner.folderName(stage))/\(stage.artifact.file)")
     }

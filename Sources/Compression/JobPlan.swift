@@ -19,6 +19,8 @@ struct JobPlan {
   var subject: EvaluationSubject
   /// What passes observe the model on; nil when none does, or the model cannot be run.
   var calibration: CalibrationSet?
+  /// The same for models that a pruned one is compared with, where no stage observes the model.
+  var comparisonCalibration: CalibrationSet?
   /// What passes that train learn from; nil as above.
   var training: CalibrationSet?
   /// Remarks for the report.
@@ -69,6 +71,12 @@ struct JobPlan {
         observer: observer
       ).set()
       if let obstacle = CalibrationSource.obstacle(checkpoint) { notes.append("not calibrated: \(obstacle)") }
+    } else if recipe.comparesPruning, damaged.isEmpty, case .language = subject {
+      comparisonCalibration = try CalibrationSource(
+        checkpoint: checkpoint, plan: recipe.calibration, subject: subject,
+        seed: UInt64(clamping: recipe.seed),
+        observer: observer
+      ).set()
     } else if recipe.calibration.text != nil, !recipe.trains {
       notes.append("the calibration text is not used: no stage observes the model at work")
     }

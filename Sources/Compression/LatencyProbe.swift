@@ -25,9 +25,14 @@ public struct LatencyProbe: Sendable {
     -> LatencyMetrics?
   {
     let isReset = MemoryUse.resetPeak()
+    let isCold = PageCache.drop(path)
     var first: (model: RunnableModel, vocabulary: Int)?
-    let seconds = try latency.timeToFirstToken { first = try openAndPredict(path, tokenizer: tokenizer) }
+    var opening: [Double] = []
+    for _ in 0..<3 {
+      opening.append(try latency.clock.time { first = try openAndPredict(path, tokenizer: tokenizer) })
+    }
     guard let first else { return nil }
+    // The first opening is the cold one, the median of three is warm.
     var metrics: LatencyMetrics
     switch first.model {
     case .language(let model): metrics = latency.measure(model)
@@ -38,7 +43,8 @@ public struct LatencyProbe: Sendable {
       metrics = latency.measure(model, sequences: batch)
     case .none: return nil
     }
-    metrics.timeToFirstToken = seconds
+    metrics.timeToFirstToken = Statistics.median(opening)
+    metrics.coldFirstToken = isCold ? opening[0] : nil
     metrics.peakMemory = MemoryUse.peak
     metrics.isPeakOfStage = isReset
     return metrics
@@ -58,5 +64,28 @@ public struct LatencyProbe: Sendable {
     case .none: break
     }
     return (model, max(1, checkpoint.architecture?.vocabularySize ?? 1))
+  }
+
+  /// Two models timed in turns.
+  ///
+  /// - Throws: ``JobError`` when they cannot be run or are of different kinds.
+  public static func compare(
+    _ first: String, _ second: String, tokenizer: String? = nil, latency: Latency = Latency(),
+    progress: (Int) -> Void = { _ in }
+  ) throws -> LatencyComparison {
+    let a = try openAndPredict(first, tokenizer: tokenizer)
+    let b = try openAndPredict(second, tokenizer: tokenizer)
+    switch (a.model, b.model) {
+    case (.language(let one), .language(let two)): return latency.compare(one, two, progress: progress)
+    case (.encoder(let one), .encoder(let two)):
+      let vocabulary = min(a.vocabulary, b.vocabulary)
+      let length = min(64, one.contextLength, two.contextLength)
+      let batch = (0..<8).map { row in (0..<length).map { (5 + ($0 + row) % 64) % vocabulary } }
+      return latency.compare(one, two, sequences: batch, progress: progress)
+    case (.none, _): throw JobError(.badInput, "\(first): the model cannot be run (unknown architecture)")
+    case (_, .none): throw JobError(.badInput, "\(second): the model cannot be run (unknown architecture)")
+    default:
+      throw JobError(.badInput, "\(second): a language model and an encoder cannot be compared")
+    }
   }
 }

@@ -33,6 +33,9 @@ struct RunFolder {
     return path
   }
 
+  /// Removes a folder that ``makeFolder(_:)`` made, for what is not to stay.
+  func removeFolder(_ name: String) { try? FileManager.default.removeItem(atPath: scratch(name)) }
+
   /// The path of a file for the time of a stage, which nobody is shown.
   func scratch(_ name: String) -> String { "\(folder.staging)/\(name)" }
 

@@ -24,13 +24,16 @@ enum BaselineReference {
 extension EvaluationSubject {
   /// Evaluates a baseline, and keeps of it what later stages are compared with.
   func evaluateBaseline(
-    _ model: RunnableModel, name: String, tokenizer: (any Tokenizer)?, observer: @escaping JobObserver
+    _ model: RunnableModel, name: String, tokenizer: (any Tokenizer)?, records: TokenRecorder? = nil,
+    observer: @escaping JobObserver
   ) throws -> (StageMetrics, BaselineReference) {
     guard case .language(let chunks) = self, case .language(let language) = model else {
       return (try evaluate(model, baseline: .none, tokenizer: tokenizer, observer: observer), .model(model))
     }
     let key = ReferenceKey(modelName: name, files: [], vocabulary: language.vocabularySize, chunks: chunks)
-    let (metrics, cache) = try LanguageEvaluation.record(language, key: key, chunks: chunks) { progress in
+    let (metrics, cache) = try LanguageEvaluation.record(
+      language, key: key, chunks: chunks, records: records
+    ) { progress in
       observer(.progress(step: "evaluate", fraction: Double(progress.done) / Double(max(1, progress.total))))
     }
     return (.language(metrics), .logits(cache))
@@ -39,7 +42,7 @@ extension EvaluationSubject {
   /// Evaluates `model` against `baseline`.
   func evaluate(
     _ model: RunnableModel, baseline: BaselineReference, tokenizer: (any Tokenizer)?,
-    observer: @escaping JobObserver
+    records: TokenRecorder? = nil, observer: @escaping JobObserver
   ) throws -> StageMetrics {
     let progress: (EvaluationProgress) -> Void = { progress in
       observer(.progress(step: "evaluate", fraction: Double(progress.done) / Double(max(1, progress.total))))
@@ -49,12 +52,14 @@ extension EvaluationSubject {
     case (.language(let chunks), .language(let model)):
       if case .logits(let cache) = baseline {
         return .language(
-          try LanguageEvaluation.run(model, reference: cache, chunks: chunks, progress: progress))
+          try LanguageEvaluation.run(
+            model, reference: cache, chunks: chunks, records: records, progress: progress))
       }
       var reference: (any LanguageModel)?
       if case .model(.language(let baseline)) = baseline { reference = baseline }
       return .language(
-        try LanguageEvaluation.run(model, baseline: reference, chunks: chunks, progress: progress))
+        try LanguageEvaluation.run(
+          model, baseline: reference, chunks: chunks, records: records, progress: progress))
     case (.encoder(let text, _, let bootstrap), .encoder(let model)):
       guard let tokenizer else { return .none(reason: "there is no tokenizer") }
       var reference: (any EncoderModel)?

@@ -24,24 +24,49 @@ struct StageRunner {
   /// What a stage left behind.
   private struct Stage {
     var report: StageReport
+    /// Its predictions.
+    var records: TokenRecords?
     /// The model as it was read back.
     var shipped: Checkpoint
     var reference: BaselineReference
     /// The model as the pass made it.
     var transformed: Checkpoint
-    /// The tensors whose zeros are to stay, which not every container says.
-    var sparse: Set<String> { Set(transformed.tensors.filter(\.isSparse).map(\.name)) }
+    /// The tensors whose zeros are to stay and how many weights are none, which not every container says.
+    var kept: [String: Int] {
+      Dictionary(
+        transformed.tensors.compactMap { tensor in tensor.keptLimit.map { (tensor.name, $0) } },
+        uniquingKeysWith: { first, _ in first })
+    }
   }
 
-  /// All stages' reports, written into their folders.
-  func run() throws -> [StageReport] {
+  /// What the stages left behind.
+  struct Result {
+    /// Their reports, written into their folders.
     var reports: [StageReport] = []
+    /// Their predictions, where there are any.
+    var records: [TokenRecords?] = []
+    /// The error that ended the run; what was made before stands.
+    var failure: (stage: StageFailure, error: any Error)?
+  }
+
+  /// Runs all stages, or those before one that cannot be finished.
+  func run() throws -> Result {
+    var result = Result()
     var baseline: Baseline?
     var current = plan.checkpoint
     for (index, (pass, passPlan)) in zip(plan.stages, plan.plans).enumerated() {
       observer(.stage(index: index, count: plan.stages.count, label: pass.label))
-      let stage = try runStage(
-        index: index, pass: pass, passPlan: passPlan, input: current, baseline: baseline)
+      let stage: Stage
+      do {
+        stage = try runStage(
+          index: index, pass: pass, passPlan: passPlan, input: current, baseline: baseline)
+      } catch  where index > 0 && (error is EvaluationError || error is PassError) {
+        folder.removeFolder(StageRunner.folderName(index: index, label: pass.label))
+        let failure = StageFailure(
+          index: index, name: pass.label, message: JobError(error)?.description ?? "\(error)")
+        result.failure = (failure, error)
+        return result
+      }
       if baseline == nil {
         baseline = Baseline(
           checkpoint: stage.shipped, reference: stage.reference, packedBytes: stage.report.size.packedBytes)
@@ -50,12 +75,14 @@ struct StageRunner {
       current.tensors = stage.shipped.tensors
       current.configuration = stage.transformed.configuration
       current.architecture = stage.transformed.architecture
-      for place in current.tensors.indices where stage.sparse.contains(current.tensors[place].name) {
-        current.tensors[place].isSparse = true
+      let kept = stage.kept
+      for place in current.tensors.indices {
+        current.tensors[place].keptLimit = kept[current.tensors[place].name]
       }
-      reports.append(stage.report)
+      result.reports.append(stage.report)
+      result.records.append(stage.records)
     }
-    return reports
+    return result
   }
 
   /// The name of a stage's folder.
@@ -64,7 +91,7 @@ struct StageRunner {
   private static func folderName(index: Int, label: String) -> String { "\(index)-\(label)" }
 
   /// A GGUF is one file and bears the model's name; a Hugging Face folder's weights have one name only.
-  private func artifactName() -> String {
+  func artifactName() -> String {
     switch job.recipe.container {
     case .gguf: "\(plan.fileName).gguf.zst"
     case .safetensors: "model.safetensors.zst"
@@ -97,14 +124,17 @@ struct StageRunner {
     // From here on nothing but the files is used: what an edge host would open.
     let shipped = try Checkpoint.load(try ModelFiles.open(path))
     let activations = job.recipe.evaluation.activations
+    let recorder = recorder()
     let (metrics, reference) = try evaluate(
       try shipped.makeModel(activations: activations, isStreamed: true), of: shipped,
-      baseline: baseline?.reference)
+      baseline: baseline?.reference, records: recorder)
+    let records = recorder?.records
+    if let records { try TokenFile.write(records, to: "\(place)/\(TokenFile.name)") }
     let evaluation = plan.subject.report(metrics, activations: activations)
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
 
-    let report = StageReport(
+    var report = StageReport(
       index: index, name: pass.label, pass: StageRunner.describe(passPlan),
       recipe: index == 0 ? .null : .object(JSONObject([(type(of: pass).name, pass.options)])),
       artifact: ArtifactReport(
@@ -115,20 +145,32 @@ struct StageRunner {
         shipped, plan: passPlan, outcomes: result.outcomes,
         baseline: transformed.configuration == plan.checkpoint.configuration ? baseline?.checkpoint : nil),
       evaluation: evaluation, budget: index == 0 ? nil : job.recipe.budget.verdict(for: evaluation),
-      calibration: passContext.calibration?.summary, training: result.training, latency: latency,
+      calibration: passContext.calibration?.summary, training: result.training,
+      tokens: records.map { TokenReport($0, piece: (shipped.tokenizer ?? input.tokenizer).map { $0.piece }) },
+      latency: latency,
       notes: passPlan.notes + result.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
+    if let storage = try SparsityReport(shipped) {
+      report.sparsity = storage
+      report.notes.append(storage.text)
+    }
+    if comparesFrontier(index), let baseline {
+      report.frontier = try frontier(
+        index: index, original: baseline.checkpoint, reference: baseline.reference, metrics: metrics,
+        packedBytes: summary.bytes, latency: latency)
+      report.notes += report.frontier.map { $0.comparisons.map(\.text) + $0.notes } ?? []
+    }
     try folder.write(report.jsonText, to: "\(name)/report.json")
     try folder.write(MarkdownReport.text(report), to: "\(name)/report.md")
     for note in report.notes + report.warnings { observer(.note(note)) }
     return Stage(
-      report: report, shipped: shipped, reference: reference, transformed: transformed)
+      report: report, records: records, shipped: shipped, reference: reference, transformed: transformed)
   }
 
   // MARK: Steps
 
   /// What a pass may use.
-  private func passContext(of pass: any Pass, stage: Int, reference: BaselineReference?, input: Checkpoint)
+  func passContext(of pass: any Pass, stage: Int, reference: BaselineReference?, input: Checkpoint)
     throws -> PassContext
   {
     let (observer, runner) = (observer, self)
@@ -176,14 +218,14 @@ struct StageRunner {
     return context
   }
 
-  private struct Packed {
+  struct Packed {
     var bytes: Int
     var decodedBytes: Int
     var merkleRoot: String
     var notes: [String]
   }
 
-  private func pack(_ checkpoint: Checkpoint, stage: Int, to path: String, isQuiet: Bool = false) throws
+  func pack(_ checkpoint: Checkpoint, stage: Int, to path: String, isQuiet: Bool = false) throws
     -> Packed
   {
     let layout = try ContainerOutput.layout(
@@ -211,24 +253,37 @@ struct StageRunner {
       notes: layout.notes)
   }
 
+  /// What takes the predictions of a stage, under the hashes of the source's files.
+  private func recorder() -> TokenRecorder? {
+    guard case .language(let chunks) = plan.subject, let architecture = plan.checkpoint.architecture else {
+      return nil
+    }
+    return TokenRecorder(
+      key: ReferenceKey(
+        modelName: plan.checkpoint.name, files: Array(context.source.values),
+        vocabulary: architecture.vocabularySize, chunks: chunks))
+  }
+
   /// Damaged weights that the user let through give no figures; they stop nothing.
-  private func evaluate(
-    _ model: RunnableModel, of checkpoint: Checkpoint, baseline: BaselineReference?
+  func evaluate(
+    _ model: RunnableModel, of checkpoint: Checkpoint, baseline: BaselineReference?,
+    records: TokenRecorder? = nil
   ) throws -> (StageMetrics, BaselineReference) {
     do {
       guard let baseline else {
         return try plan.subject.evaluateBaseline(
-          model, name: plan.checkpoint.name, tokenizer: checkpoint.tokenizer, observer: observer)
+          model, name: plan.checkpoint.name, tokenizer: checkpoint.tokenizer, records: records,
+          observer: observer)
       }
       let metrics = try plan.subject.evaluate(
-        model, baseline: baseline, tokenizer: checkpoint.tokenizer, observer: observer)
+        model, baseline: baseline, tokenizer: checkpoint.tokenizer, records: records, observer: observer)
       return (metrics, baseline)
     } catch let error as EvaluationError where error.reason == .nonFinite && !plan.damaged.isEmpty {
       return (.none(reason: "\(error.message); the weights hold NaN or infinity"), .none)
     }
   }
 
-  private func measureLatency(_ path: String, metrics: StageMetrics) throws -> LatencyMetrics? {
+  func measureLatency(_ path: String, metrics: StageMetrics) throws -> LatencyMetrics? {
     if case .none = metrics { return nil }
     guard job.recipe.evaluation.latency else { return nil }
     observer(.progress(step: "latency", fraction: 0))
@@ -271,7 +326,7 @@ struct StageRunner {
     return reports
   }
 
-  private static func describe(_ plan: PassPlan) -> String {
+  static func describe(_ plan: PassPlan) -> String {
     var counts: [(format: String, count: Int)] = []
     for entry in plan.entries where entry.shape.count >= 2 {
       if let place = counts.firstIndex(where: { $0.format == entry.to.rawValue }) {

@@ -12,8 +12,8 @@ public struct StoredTensor: Sendable {
   public var bytes: TensorBytes
   /// What the bytes are to a compressor.
   public var stream = TensorStream.plain
-  /// Whether weights that are zero have to stay zero: so says the pass that pruned them. What rounds the tensor keeps them.
-  public var isSparse = false
+  /// The most weights that are not zero, where a pass pruned the tensor; nil for a dense one. What rounds the tensor keeps the zeros.
+  public var keptLimit: Int?
 
   /// A tensor of `shape` in `format`.
   public init(name: String, shape: [Int], format: TensorFormat, bytes: TensorBytes) {
@@ -23,6 +23,8 @@ public struct StoredTensor: Sendable {
     self.bytes = bytes
   }
 
+  /// Whether weights that are zero have to stay zero.
+  public var isSparse: Bool { keptLimit != nil }
   /// The number of elements.
   public var elementCount: Int { shape.reduce(1, *) }
   /// The length of a row: the last size, 1 for a scalar.

@@ -9,7 +9,7 @@ extension PassPlan {
     var result = checkpoint
     result.tensors = zip(checkpoint.tensors, entries).map { tensor, entry in
       var result = entry.to == tensor.format ? tensor : PassPlan.reencode(tensor, to: entry.to)
-      if entry.isPruned { result.isSparse = true }
+      if entry.isPruned, result.keptLimit == nil { result.keptLimit = result.elementCount }
       return result
     }
     result.notes += notes

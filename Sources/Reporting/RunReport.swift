@@ -59,13 +59,17 @@ public struct RunReport: Sendable, Equatable {
   public var run: RunContext
   /// The stages; the baseline first.
   public var stages: [StageReport]
+  /// Pairs of stages on the same tokens; places are those in ``stages``.
+  public var comparisons: [StageComparison]
+  /// The stage that was not finished; nil when all were.
+  public var failure: StageFailure?
   /// Remarks on the whole run.
   public var notes: [String]
 
   /// A report of these parts.
   public init(
     date: String, seconds: Double, recipeName: String, recipe: JSONValue, run: RunContext,
-    stages: [StageReport],
+    stages: [StageReport], comparisons: [StageComparison] = [], failure: StageFailure? = nil,
     notes: [String] = []
   ) {
     self.date = date
@@ -74,6 +78,8 @@ public struct RunReport: Sendable, Equatable {
     self.recipe = recipe
     self.run = run
     self.stages = stages
+    self.comparisons = comparisons
+    self.failure = failure
     self.notes = notes
   }
 }

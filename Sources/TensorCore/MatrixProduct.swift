@@ -73,6 +73,11 @@ struct MatrixProduct: @unchecked Sendable {
     if tokens < Int(CK_TILE_TOKENS) {
       forEachPiece(size: { _ in decodePiece }) { place, range in
         let part = parts[place]
+        if part.form.isHalved {
+          return ck_multiply_half_rows(
+            part.row(range.lowerBound), range.count, columns, records, tokens,
+            results[place] + range.lowerBound, part.rows)
+        }
         ck_multiply_rows(
           part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns, records,
           tokens,
@@ -83,9 +88,21 @@ struct MatrixProduct: @unchecked Sendable {
     let scratchBytes = ck_tile_scratch_bytes(columns)
     forEachPiece(size: { batchPiece(rows: $0, multiple: 32, most: 64) }) { place, range in
       let part = parts[place]
+      guard part.form.isHalved else {
+        return ck_multiply_tile(
+          part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns, records,
+          tokens,
+          results[place] + range.lowerBound, part.rows, ThreadScratch.reserve(scratchBytes))
+      }
+      // Many tokens are worth whole rows.
+      let (stride, start) = (part.form.wholeRowBytes, (scratchBytes + 63) / 64 * 64)
+      let scratch = ThreadScratch.reserve(start + range.count * stride)
+      for row in 0..<range.count {
+        ck_expand_row(part.row(range.lowerBound + row), columns, scratch + start + row * stride)
+      }
       ck_multiply_tile(
-        part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns, records, tokens,
-        results[place] + range.lowerBound, part.rows, ThreadScratch.reserve(scratchBytes))
+        part.formatID, scratch + start, stride, range.count, columns, records, tokens,
+        results[place] + range.lowerBound, part.rows, scratch)
     }
   }
 

@@ -19,8 +19,13 @@ struct RunningForm: Sendable {
   /// How many parts of the matrix's columns lie side by side: two where codes take two bytes.
   var parts = 1
 
+  /// Whether rows are q8_0 blocks with the codes that are not zero alone, in half the room.
+  private(set) var isHalved = false
+
   /// The bytes that one row takes.
-  var rowBytes: Int { columns / format.blockSize * format.bytesPerBlock }
+  var rowBytes: Int { isHalved ? ck_half_row_bytes(columns) : wholeRowBytes }
+  /// The bytes of a row in blocks.
+  var wholeRowBytes: Int { columns / format.blockSize * format.bytesPerBlock }
 
   /// The form of stored rows.
   init(rows: Int, columns: Int, format: TensorFormat, bytes: ByteRegion) {
@@ -31,6 +36,27 @@ struct RunningForm: Sendable {
     case .uniform8, .uniform16: self.init(uniform: format, rows: rows, columns: columns, bytes)
     default: self.init(plain: format, columns: columns, bytes)
     }
+    if self.format == .q8_0 { halve(rows: rows) }
+  }
+
+  /// Leaves zeros out where at most two of four neighbours are something else, as after pruning to 2:4, and where products of such rows
+  /// are faster.
+  private mutating func halve(rows: Int) {
+    let (columns, stride, whole) = (columns, ck_half_row_bytes(columns), bytes)
+    guard rows > 0, columns > 0, columns % 256 == 0, ck_multiplies_halves() != 0 else { return }
+    // Dense matrices show themselves at once.
+    let startsSparse = withUnsafeTemporaryAllocation(byteCount: stride, alignment: 64) { target in
+      target.baseAddress.map { ck_halve_row(whole.base, columns, $0) != 0 } ?? false
+    }
+    guard startsSparse else { return }
+    let isDense = Locked(false)
+    let rowBytes = wholeRowBytes
+    let halves = Self.rewritten(rows: rows, rowBytes: stride) { row, target in
+      if ck_halve_row(whole.base + row * rowBytes, columns, target) == 0 { isDense.withLock { $0 = true } }
+    }
+    guard !isDense.withLock({ $0 }) else { return }
+    bytes = halves
+    isHalved = true
   }
 
   private init(plain format: TensorFormat, columns: Int, _ bytes: ByteRegion) {
@@ -156,7 +182,19 @@ extension RunningForm {
 
   /// The weights of a row: the inverse of the rewriting.
   func decode(_ row: Int, count: Int, into target: UnsafeMutablePointer<Float>) {
-    let source = bytes.base + row * rowBytes
+    if isHalved {
+      return withUnsafeTemporaryAllocation(byteCount: wholeRowBytes, alignment: 64) { whole in
+        guard let whole = whole.baseAddress else { return }
+        ck_expand_row(bytes.base + row * rowBytes, columns, whole)
+        decode(from: whole, row, count: count, into: target)
+      }
+    }
+    decode(from: bytes.base + row * rowBytes, row, count: count, into: target)
+  }
+
+  private func decode(
+    from source: UnsafeRawPointer, _ row: Int, count: Int, into target: UnsafeMutablePointer<Float>
+  ) {
     if takesPlainActivations, rowScales == nil, columns == count {
       return Kernels.decode(source, as: format, into: target, count: count)
     }

@@ -18,6 +18,7 @@ struct BenchCommand: ParsableCommand {
 
       EXAMPLES
         compress bench out/1-int4/model.gguf.zst
+        compress bench model.gguf out/1-int4/model.gguf.zst   timed in turns: the ratio, with its interval
         compress bench model.gguf --threads 1 --prompt 256 --tokens 128 --json
         compress bench --machine                          what this machine does at most
         compress bench --synthetic llama-1b:q4_k          a random model of TinyLlama's shape, made and removed
@@ -25,8 +26,10 @@ struct BenchCommand: ParsableCommand {
       """)
 
   @Argument(
-    help: "A checkpoint (PyTorch, safetensors, GGUF, llama2.c), a Hugging Face folder, or an artifact.")
-  var model: String?
+    help:
+      "A checkpoint (PyTorch, safetensors, GGUF, llama2.c), a Hugging Face folder, or an artifact; two of them to time in turns."
+  )
+  var models: [String] = []
 
   @Option(help: "A tokenizer file to use instead of the one beside the model.")
   var tokenizer: String?
@@ -74,7 +77,8 @@ struct BenchCommand: ParsableCommand {
   func validate() throws {
     if let prompt, prompt < 1 { throw ValidationError("--prompt must be at least 1.") }
     if tokens < 1 || runs < 1 { throw ValidationError("--tokens and --runs must be at least 1.") }
-    let subjects = [model != nil, machine, training, synthetic != nil].filter(\.self).count
+    if models.count > 2 { throw ValidationError("Two models can be compared at a time.") }
+    let subjects = [!models.isEmpty, machine, training, synthetic != nil].filter(\.self).count
     if subjects == 0 { throw ValidationError("Missing expected argument '<model>'") }
     if subjects > 1 { throw ValidationError("Choose a model, --machine, --training or --synthetic.") }
     if synthetic == nil, output != nil || noRun || force {
@@ -88,7 +92,8 @@ struct BenchCommand: ParsableCommand {
     common.apply()
     if machine { return measureMachine() }
     if training { return try measureTraining() }
-    guard let synthetic else { return try measure(model ?? "") }
+    if models.count == 2 { return try compare(models[0], models[1]) }
+    guard let synthetic else { return try measure(models.first ?? "") }
     Interruption.install()
     let path = output ?? NSTemporaryDirectory() + "/compress-\(getpid())-\(synthetic.name).gguf"
     try OutputPlace.check(file: path, inputs: [], force: force)
@@ -131,21 +136,39 @@ struct BenchCommand: ParsableCommand {
         + "\(Int(found.operations / fastest / 1e9)) GFLOP/s, peak \(peak >> 20) MiB\n")
   }
 
-  private func measure(_ path: String) throws {
+  private var latency: Latency {
     var latency = Latency()
     latency.promptLength = prompt
     latency.decodeLength = tokens
     latency.runs = runs
     latency.minimumRuns = min(3, runs)
-    guard let metrics = try LatencyProbe.measure(path, tokenizer: tokenizer, latency: latency)
+    return latency
+  }
+
+  private func compare(_ first: String, _ second: String) throws {
+    let bar = ProgressBar(quiet: common.quiet || json)
+    defer { bar.finish() }
+    let rounds = runs
+    let comparison = try LatencyProbe.compare(first, second, tokenizer: tokenizer, latency: latency) {
+      bar.show(.progress(step: "rounds", fraction: Double($0) / Double(rounds)))
+    }
+    bar.finish()
+    Terminal.output(
+      json
+        ? MeasurementText.json(of: comparison, first: first, second: second).text(indent: 2) + "\n"
+        : Terminal.printable(MeasurementText.text(of: comparison, first: first, second: second)))
+  }
+
+  private func measure(_ path: String) throws {
+    guard var metrics = try LatencyProbe.measure(path, tokenizer: tokenizer, latency: latency)
     else {
       throw JobError(.badInput, "\(path): the model cannot be run (unknown architecture)")
     }
-    let bandwidth = MachineProbe.bandwidth(for: metrics)
+    metrics.readBandwidth = MachineProbe.bandwidth(for: metrics)
     if json {
-      Terminal.output(MeasurementText.json(of: metrics, bandwidth: bandwidth).text(indent: 2) + "\n")
+      Terminal.output(metrics.json.text(indent: 2) + "\n")
     } else {
-      Terminal.output(MeasurementText.text(of: metrics, machine: Machine.current(), bandwidth: bandwidth))
+      Terminal.output(MeasurementText.text(of: metrics, machine: Machine.current()))
     }
   }
 }

@@ -28,7 +28,7 @@ struct Compress: ParsableCommand {
     version: "compress \(toolVersion)",
     subcommands: [
       RunCommand.self, InspectCommand.self, EvalCommand.self, BenchCommand.self, GenerateCommand.self,
-      ConvertCommand.self, UnpackCommand.self, VerifyCommand.self,
+      ConvertCommand.self, UnpackCommand.self, VerifyCommand.self, CompareCommand.self,
     ],
     defaultSubcommand: RunCommand.self)
 

@@ -19,6 +19,7 @@ struct EvalCommand: ParsableCommand {
       EXAMPLES
         compress eval model.gguf --eval held-out.txt
         compress eval out/1-int4/model.gguf.zst --baseline model.safetensors --eval held-out.txt
+        compress eval model.gguf --baseline model.safetensors --task questions.jsonl
         compress eval minilm --eval stsb-dev.csv --json
       """)
 
@@ -37,6 +38,12 @@ struct EvalCommand: ParsableCommand {
   @Option(
     help: "Text (.txt, .jsonl) or sentence pairs (.csv, .tsv) (default: the text shipped with the program).")
   var eval: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Questions to answer instead, a JSON object a line: prompt with choices and answer, or with completion.",
+      valueName: "file"))
+  var task: [String] = []
 
   @Option(help: "Tokens a chunk (default: 512, or what the model can).")
   var context: Int?
@@ -57,6 +64,9 @@ struct EvalCommand: ParsableCommand {
 
   func validate() throws {
     if let context, context < 8 { throw ValidationError("--context must be at least 8.") }
+    if !task.isEmpty, eval != nil || reference != nil {
+      throw ValidationError("--task takes no --eval and no --reference.")
+    }
     if evalTokens < 16 { throw ValidationError("--eval-tokens must be at least 16.") }
   }
 
@@ -64,6 +74,7 @@ struct EvalCommand: ParsableCommand {
     common.apply()
     let bar = ProgressBar(quiet: common.quiet)
     defer { bar.finish() }
+    if !task.isEmpty { return try answer(bar) }
     var plan = EvaluationPlan()
     plan.text = eval
     plan.context = context
@@ -76,5 +87,21 @@ struct EvalCommand: ParsableCommand {
     ) { bar.show($0) }
     bar.finish()
     Terminal.output(json ? measurement.json.text(indent: 2) + "\n" : measurement.text)
+  }
+
+  private func answer(_ bar: ProgressBar) throws {
+    let reports = try TaskRun.run(
+      try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) },
+      tasks: try task.map { try TaskText(path: $0) }, activations: activations
+    ) { bar.show($0) }
+    bar.finish()
+    guard json else {
+      return Terminal.output(Terminal.printable(reports.map(\.text).joined(separator: "\n")))
+    }
+    let document = JSONObject([
+      ("schema", .string("compress.tasks")), ("version", .integer(1)),
+      ("tasks", .array(reports.map(\.json))),
+    ])
+    Terminal.output(JSONValue.object(document).text(indent: 2) + "\n")
   }
 }

@@ -6,7 +6,7 @@ internal import ModelFiles
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Show tensors, formats, sizes, configuration and tokenizer of any model or artifact.",
+    abstract: "Show layers, formats, sizes, configuration and tokenizer of any model or artifact.",
     discussion: """
       EXAMPLES
         compress inspect model.safetensors
@@ -15,11 +15,16 @@ struct InspectCommand: ParsableCommand {
 
   @OptionGroup var source: ModelArguments
 
+  @Flag(help: "List every tensor instead of the tree of layers.")
+  var tensors = false
+
   @Flag(help: "Print JSON.")
   var json = false
 
   func run() throws {
     let inspection = Inspection(try source.checkpoint())
-    Terminal.output(json ? inspection.json.text(indent: 2) + "\n" : Terminal.printable(inspection.text))
+    Terminal.output(
+      json
+        ? inspection.json.text(indent: 2) + "\n" : Terminal.printable(inspection.text(listsTensors: tensors)))
   }
 }

@@ -76,6 +76,15 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Leave latency out.")
   var noLatency = false
 
+  @Flag(help: "Do not compare a pruned model with one that is only quantized.")
+  var noFrontier = false
+
+  @Flag(help: "End with exit code 2 when quantizing harder would have been better than pruning.")
+  var strict = false
+
+  @Flag(help: "Print events instead of text: one JSON object a line.")
+  var json = false
+
   @Flag(help: "Print how long each step took, and the memory that was taken at most by its end.")
   var timings = false
 
@@ -103,6 +112,9 @@ struct RunCommand: ParsableCommand {
         "Nothing to do: add --int4, --int8, --w8a8, --prune 0.5, --distill layers=4, --target-size SIZE, a budget such as "
           + "--max-kld 0.02, or --recipe FILE.")
     }
+    if strict && noFrontier {
+      throw ValidationError("--strict needs the comparison that --no-frontier leaves out.")
+    }
     if let context, context < 8 { throw ValidationError("--context must be at least 8.") }
     if let evalTokens, evalTokens < 16 { throw ValidationError("--eval-tokens must be at least 16.") }
     if let memory, SizeGoal(size: memory) == nil {
@@ -127,19 +139,23 @@ struct RunCommand: ParsableCommand {
     } else if training.resume {
       throw ValidationError("--resume goes on with a training, and no stage trains.")
     }
-    let bar = ProgressBar(quiet: common.quiet)
+    let bar = ProgressBar(quiet: common.quiet || json)
+    let events = json ? EventLines() : nil
     Interruption.install()
     defer { bar.finish() }
     let clock = timings ? PhaseClock() : nil
     let outcome = try job.run {
       clock?.note($0)
       bar.show($0)
+      events?.show($0)
     }
     bar.finish()
-    Terminal.output(outcome.table(width: Terminal.width))
-    if !common.quiet { Terminal.output(outcome.places) }
+    if let events { events.finish(outcome) } else { Terminal.output(outcome.table(width: Terminal.width)) }
+    if !common.quiet, !json { Terminal.output(outcome.places) }
     if let clock { Terminal.output(clock.text) }
+    try outcome.checkFailure()
     try outcome.checkBudget()
+    if strict { try outcome.checkFrontier() }
   }
 
   /// The recipe of the file or of the flags, with the command line's options on top.
@@ -178,6 +194,7 @@ struct RunCommand: ParsableCommand {
     if let activations { result.evaluation.activations = activations }
     result.budget = budget.applied(to: result.budget)
     if noLatency { result.evaluation.latency = false }
+    if noFrontier { result.evaluation.frontier = false }
     if let level { result.level = level }
     if let seed { result.seed = seed }
     return result

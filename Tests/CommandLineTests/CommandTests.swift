@@ -54,9 +54,14 @@ struct CommandTests {
       #expect(object["schema"] as? String == "compress.inspect")
       seen.insert(try #require(object["parameters"] as? Int))
       let tensors = try #require(object["tensors"] as? [[String: Any]])
-      let text = try Program.run(["inspect", path], in: "/").output
+      let text = try Program.run(["inspect", path, "--tensors"], in: "/").output
       for tensor in tensors { #expect(text.contains(try #require(tensor["name"] as? String))) }
       #expect(!text.contains("\u{1B}"))
+      let tree = try Program.run(["inspect", path], in: "/").output
+      // Blocks that are alike share a line, so the tree is shorter than the list.
+      #expect(
+        tree.contains(", each of ") && tree.split(separator: "\n").count < text.split(separator: "\n").count)
+      #expect(tree.contains("1,902,336"))
     }
     #expect(seen == [1_902_336])
   }

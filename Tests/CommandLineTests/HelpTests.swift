@@ -3,7 +3,9 @@ import Testing
 
 @Suite("Help and usage")
 struct HelpTests {
-  static let commands = ["", "run", "inspect", "eval", "bench", "generate", "convert", "unpack", "verify"]
+  static let commands = [
+    "", "run", "inspect", "eval", "bench", "generate", "convert", "unpack", "verify", "compare",
+  ]
 
   @Test("help texts are what was reviewed", arguments: commands)
   func help(command: String) throws {

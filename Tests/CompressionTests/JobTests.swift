@@ -46,9 +46,11 @@ struct JobTests {
     #expect(
       files == [
         "out", "out/0-baseline", "out/0-baseline/reference.gguf.zst", "out/0-baseline/report.json",
-        "out/0-baseline/report.md", "out/1-int8", "out/1-int8/reference.gguf.zst", "out/1-int8/report.json",
-        "out/1-int8/report.md", "out/2-int4", "out/2-int4/reference.gguf.zst", "out/2-int4/report.json",
-        "out/2-int4/report.md", "out/recipe.yaml", "out/report.json", "out/report.md",
+        "out/0-baseline/report.md", "out/0-baseline/tokens.bin", "out/1-int8",
+        "out/1-int8/reference.gguf.zst",
+        "out/1-int8/report.json", "out/1-int8/report.md", "out/1-int8/tokens.bin", "out/2-int4",
+        "out/2-int4/reference.gguf.zst", "out/2-int4/report.json", "out/2-int4/report.md",
+        "out/2-int4/tokens.bin", "out/recipe.yaml", "out/report.html", "out/report.json", "out/report.md",
       ])
     let stages = outcome.report.stages
     #expect(stages.map(\.name) == ["baseline", "int8", "int4"])

@@ -26,6 +26,7 @@ struct PruneJobTests {
     recipe.container = container
     recipe.evaluation.tokens = 1024
     recipe.evaluation.latency = false
+    recipe.evaluation.frontier = false
     recipe.calibration.tokens = tokens
     let outcome = try Job(model: Self.model, recipe: recipe, output: folder).run()
     var models: [Checkpoint] = []

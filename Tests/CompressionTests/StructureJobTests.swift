@@ -24,6 +24,7 @@ struct StructureJobTests {
     recipe.container = container
     recipe.evaluation.tokens = 2048
     recipe.evaluation.latency = false
+    recipe.evaluation.frontier = false
     recipe.calibration.tokens = tokens
     let outcome = try Job(model: Self.model, recipe: recipe, output: folder).run()
     let report = try #require(outcome.report.stages.last)

@@ -43,6 +43,44 @@ enum Samples {
     timeToFirstToken: 0.0234, bytesPerToken: 4_400_000, peakMemory: 52_000_000, isPeakOfStage: true,
     threads: 4)
 
+  static let tokens = TokenReport(
+    file: "tokens.bin", accuracy: Estimate(0.381, standardError: 0.012),
+    histogram: .init(low: -8, perDecade: 1, below: 3, counts: [0, 0, 1, 20, 200, 280, 6, 0, 0, 0]),
+    passages: [
+      .init(
+        chunk: 1, position: 17, mean: 0.0712,
+        tokens: [
+          .init(text: "<b>\"a\" & 'b'", divergence: 0.14, loss: 3.25),
+          .init(text: "", divergence: 0.0012, loss: 0.5), .init(text: "\n", divergence: 0, loss: 7.125),
+        ])
+    ])
+
+  static func difference(_ value: Double, adjusted: Double?) -> PairedDifference {
+    // report.json holds ten digits.
+    func rounded(_ value: Double) -> Double { (value * 1e6).rounded() / 1e6 }
+    return PairedDifference(
+      estimate: Estimate(value, standardError: 0.0004), blocks: 32,
+      interval: .init(rounded(value - 0.0008), rounded(value + 0.0008)),
+      bootstrap: .init(rounded(value - 0.00075), rounded(value + 0.0007)),
+      probability: adjusted.map { $0 / 2 }, adjusted: adjusted, detectable: 0.0012)
+  }
+
+  /// All pairs of `count` stages: better, worse, ties, and blocks too few to tell.
+  static func comparisons(_ count: Int) -> [StageComparison] {
+    (0..<count).flatMap { second in
+      (0..<second).map { first in
+        let adjusted = [0.0003, 0.7, nil][(first + second) % 3]
+        return StageComparison(
+          first: first, second: second,
+          tokens: TokenComparison(
+            loss: difference(second % 2 == 0 ? 0.0021 : -0.0034, adjusted: adjusted),
+            divergence: first == 0 ? nil : difference(-0.00312, adjusted: adjusted),
+            accuracy: difference(0.0011, adjusted: adjusted),
+            flips: Flips(bothRight: 170, lost: 5 + first, gained: 7, bothWrong: 328)))
+      }
+    }
+  }
+
   static func stage(
     index: Int = 1, name: String = "int4", evaluation: EvaluationReport? = nil,
     latency: LatencyMetrics? = latency
@@ -121,6 +159,7 @@ enum Samples {
       name: "notes.txt", sha256: "5a5a", textTokens: 91_000, context: 512, sequences: 56, tokens: 28_672,
       heldOutSequences: 8, heldOutTokens: 4096, vocabulary: 32_000, distinctTokens: 5211,
       evaluationCoverage: 0.987, overlap: .init(words: 13, runs: 9000, shared: 12))
+    stage.tokens = tokens
     stage.budget = BudgetVerdict(
       confidence: 0.95, blocks: 32,
       checks: [
@@ -131,9 +170,25 @@ enum Samples {
     return stage
   }
 
+  /// A pruned model that was compared with quantizing harder.
+  static var prunedStage: StageReport {
+    var report = stage(index: 2, name: "prune50")
+    report.sparsity = SparsityReport(
+      matrices: 2, weights: 1000, kept: 400, packedBytes: 309, maskBytes: 100, valueBytes: 200)
+    report.frontier = FrontierVerdict(
+      packedBytes: 4_554_304, secondsPerToken: 0.0011, divergence: divergence.mean,
+      comparisons: [
+        .init(
+          basis: .bytes, alternative: "3 × q4_k", packedBytes: 4_500_000, secondsPerToken: 0.0012,
+          divergence: Estimate(0.01, standardError: 0.001),
+          difference: Estimate(0.02, standardError: 0.002), interval: 0.016...0.024)
+      ], notes: ["nothing is said about equal latency"])
+    return report
+  }
+
   static var all: [StageReport] {
     [
-      stage(), bareStage, encoderStage, calibratedStage,
+      stage(), bareStage, encoderStage, calibratedStage, prunedStage,
       stage(evaluation: .language(metrics(nil), method: method)),
       stage(
         evaluation: .encoder(
@@ -145,6 +200,10 @@ enum Samples {
   static func report(_ stages: [StageReport]) -> RunReport {
     RunReport(
       date: "2026-11-24T02:30:00Z", seconds: 12.5, recipeName: "int4",
-      recipe: .object(JSONObject([("passes", .array([]))])), run: run, stages: stages, notes: ["of the run"])
+      recipe: .object(JSONObject([("passes", .array([]))])), run: run, stages: stages,
+      comparisons: comparisons(stages.count),
+      failure: stages.count == all.count
+        ? StageFailure(index: 6, name: "int2", message: "text: the model's logits are not <finite>") : nil,
+      notes: ["of the run"])
   }
 }

@@ -127,7 +127,7 @@ struct TrainerTests {
     start.tensors[place].format = .f32
     start.tensors[place].bytes = TensorBytes(
       values.withUnsafeBytes { bytes in ByteRegion(count: bytes.count) { $0.copyMemory(from: bytes) } })
-    start.tensors[place].isSparse = true
+    start.tensors[place].keptLimit = values.count { $0 != 0 }
     let outcome = try Self.trainer(student, start, Self.settings(steps: 10)).run(.init())
     let layout = ParameterLayout(start)
     let entry = try #require(layout[start.tensors[place].name])

@@ -13,13 +13,16 @@ public struct EvaluationChunks: Sendable, Equatable {
     public var tokens: [Int]
     /// The first position whose prediction is scored: it predicts token `first + 1`.
     public var first: Int
+    /// The document that the sequence is a part of, counted from 0; nil for running text, whose chunks stand for themselves.
+    public var document: Int?
     /// The number of predictions that are scored.
     public var scoredCount: Int { max(0, tokens.count - 1 - first) }
 
     /// A sequence scored from position `first` on.
-    public init(tokens: [Int], first: Int) {
+    public init(tokens: [Int], first: Int, document: Int? = nil) {
       self.tokens = tokens
       self.first = first
+      self.document = document
     }
   }
 
@@ -151,7 +154,7 @@ extension EvaluationText {
     _ tokenizer: any Tokenizer, bos: Int?, limit: Int?, into result: inout EvaluationChunks
   ) {
     var fed = 0
-    for document in documents {
+    for (number, document) in documents.enumerated() {
       guard limit.map({ fed < $0 }) ?? true else { break }
       var tokens = tokenizer.encode(document, addSpecial: false)
       if let bos { tokens.insert(bos, at: 0) }
@@ -161,7 +164,8 @@ extension EvaluationText {
         var chunk = Array(tokens[start..<min(start + result.context, tokens.count)])
         guard chunk.count > 1 else { continue }
         if let bos { chunk[0] = bos }
-        result.chunks.append(.init(tokens: chunk, first: result.fromStart ? 0 : chunk.count / 2))
+        result.chunks.append(
+          .init(tokens: chunk, first: result.fromStart ? 0 : chunk.count / 2, document: number))
         fed += chunk.count
       }
     }

@@ -23,13 +23,16 @@ public enum LanguageEvaluation {
   ///
   /// - Parameters:
   ///   - baseline: the model that it is compared with; nil to leave the comparison out.
+  ///   - records: takes what each prediction scored, for paired comparisons.
   ///   - progress: called after each chunk; an error it throws ends the evaluation.
   /// - Throws: ``EvaluationError`` when vocabularies do not fit or a logit is not finite.
   public static func run(
     _ model: any LanguageModel, baseline: (any LanguageModel)? = nil, chunks: EvaluationChunks,
-    progress: (EvaluationProgress) throws -> Void = { _ in }
+    records: TokenRecorder? = nil, progress: (EvaluationProgress) throws -> Void = { _ in }
   ) throws -> LanguageMetrics {
-    try run(model, baseline: baseline, chunks: chunks, logitsLimit: logitsLimit, progress: progress)
+    try run(
+      model, baseline: baseline, chunks: chunks, logitsLimit: logitsLimit, records: records,
+      progress: progress)
   }
 
   /// Evaluates `model` against logits that were kept.
@@ -37,7 +40,7 @@ public enum LanguageEvaluation {
   /// - Throws: ``EvaluationError`` when they belong to other chunks.
   public static func run(
     _ model: any LanguageModel, reference: ReferenceCache, chunks: EvaluationChunks,
-    progress: (EvaluationProgress) throws -> Void = { _ in }
+    records: TokenRecorder? = nil, progress: (EvaluationProgress) throws -> Void = { _ in }
   ) throws -> LanguageMetrics {
     try check(model, nil, chunks)
     let key = ReferenceKey(
@@ -46,7 +49,8 @@ public enum LanguageEvaluation {
       throw EvaluationError(.mismatch, reference.key.textName, "the reference does not fit: \(difference)")
     }
     return try run(
-      model, Source.cache(reference), chunks: chunks, logitsLimit: logitsLimit, progress: progress)
+      model, Source.cache(reference), chunks: chunks, logitsLimit: logitsLimit, records: records,
+      progress: progress)
   }
 
   /// Evaluates `model` alone, and keeps its logits for those that will be compared with it.
@@ -56,28 +60,30 @@ public enum LanguageEvaluation {
   ///   - shape: the tokens to keep of each row; nil for all, or as many as fit ``ReferenceCache/memoryLimit``.
   public static func record(
     _ model: any LanguageModel, key: ReferenceKey, shape: ReferenceShape? = nil, chunks: EvaluationChunks,
-    progress: (EvaluationProgress) throws -> Void = { _ in }
+    records: TokenRecorder? = nil, progress: (EvaluationProgress) throws -> Void = { _ in }
   ) throws -> (metrics: LanguageMetrics, cache: ReferenceCache) {
     try check(model, nil, chunks)
     precondition(
       key.rows == chunks.scoredCount && key.vocabulary == model.vocabularySize, "another key's chunks")
     let recorder = ReferenceRecorder(key: key, limit: ReferenceCache.memoryLimit, shape: shape)
     let metrics = try run(
-      model, Source.nothing(recorder), chunks: chunks, logitsLimit: logitsLimit, progress: progress)
+      model, Source.nothing(recorder), chunks: chunks, logitsLimit: logitsLimit, records: records,
+      progress: progress)
     return (metrics, recorder.cache)
   }
 
   /// ``run(_:baseline:chunks:progress:)`` with a chosen bound on memory, for tests.
   package static func run(
     _ model: any LanguageModel, baseline: (any LanguageModel)?, chunks: EvaluationChunks, logitsLimit: Int,
-    progress: (EvaluationProgress) throws -> Void = { _ in }
+    records: TokenRecorder? = nil, progress: (EvaluationProgress) throws -> Void = { _ in }
   ) throws -> LanguageMetrics {
     try check(model, baseline, chunks)
     let capacity = LanguageEvaluation.capacity(chunks)
     let source =
       try baseline.map { Source.model(try ChunkRunner(model: $0, capacity: capacity, chunks: chunks)) }
       ?? .nothing(nil)
-    return try run(model, source, chunks: chunks, logitsLimit: logitsLimit, progress: progress)
+    return try run(
+      model, source, chunks: chunks, logitsLimit: logitsLimit, records: records, progress: progress)
   }
 
   private static func capacity(_ chunks: EvaluationChunks) -> Int {
@@ -98,7 +104,7 @@ public enum LanguageEvaluation {
 
   private static func run(
     _ model: any LanguageModel, _ source: Source, chunks: EvaluationChunks, logitsLimit: Int,
-    progress: (EvaluationProgress) throws -> Void
+    records: TokenRecorder?, progress: (EvaluationProgress) throws -> Void
   ) throws -> LanguageMetrics {
     let candidate = try ChunkRunner(model: model, capacity: capacity(chunks), chunks: chunks)
     let rows = max(1, logitsLimit / max(1, model.vocabularySize))
@@ -112,6 +118,7 @@ public enum LanguageEvaluation {
       firstRow += chunk.scoredCount
       boundSum += scores.reduce(0) { $0 + $1.bound }
       sums.append(ChunkSums(scores, hasBaseline: !source.isNothing))
+      records?.add(scores, of: chunk, hasBaseline: !source.isNothing)
       if !source.isNothing { divergences += scores.map(\.divergence) }
       let total = sums.reduce((loss: 0.0, tokens: 0)) { ($0.loss + $1.loss, $0.tokens + $1.tokens) }
       try progress(

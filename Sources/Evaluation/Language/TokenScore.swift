@@ -18,6 +18,8 @@ struct TokenScore {
   var bound = 0.0
   /// Whether both find the same token most likely.
   var isSameTop = false
+  /// Whether the model finds the true token most likely.
+  var isTruthTop = false
 
   /// (p − p of the baseline)² of the true token.
   var squaredDelta: Double {
@@ -46,7 +48,9 @@ struct LogitRow {
   func loss(of token: Int) -> Double { logSum - Double(base[token]) }
 
   /// The score of this row alone.
-  func score(of token: Int) -> TokenScore { TokenScore(loss: loss(of: token)) }
+  func score(of token: Int) -> TokenScore {
+    TokenScore(loss: loss(of: token), isTruthTop: top == token)
+  }
 
   /// The score of this row against the `baseline`'s.
   func score(of token: Int, baseline: LogitRow) -> TokenScore {
@@ -54,7 +58,7 @@ struct LogitRow {
       baseline.base, xLog: baseline.logSum, base, yLog: logSum, count: count)
     return TokenScore(
       loss: loss(of: token), baselineLoss: baseline.loss(of: token), divergence: max(0, divergence),
-      isSameTop: top == baseline.top)
+      isSameTop: top == baseline.top, isTruthTop: top == token)
   }
 
   /// The probability of all tokens but those of the ascending `places`.

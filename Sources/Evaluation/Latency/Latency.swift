@@ -26,30 +26,56 @@ public struct Latency: Sendable {
   /// Tokens are random and the same for every model of a vocabulary: speed does not depend on what they say.
   /// - Returns: metrics without time to first token and peak memory, which only the caller can measure.
   public func measure(_ model: any LanguageModel) -> LatencyMetrics {
+    let work = work(of: model)
+    let prefill = repeated(work.prefill)
+    let energy = EnergyMeter()
+    let decode = repeated(work.decode)
+    var metrics = LatencyMetrics(
+      prefill: .init(tokens: work.promptLength, runs: prefill.runs, samples: prefill.samples),
+      decode: .init(tokens: work.decodeLength, runs: decode.runs, samples: decode.samples),
+      timeToFirstToken: nil, bytesPerToken: model.bytesPerToken, peakMemory: nil, isPeakOfStage: false,
+      threads: Parallel.threadCount)
+    // Warm-up runs and the short prompt before each run decode, too.
+    let decoded = (decode.runs + warmUps) * (work.decodeLength + work.start)
+    metrics.energyPerToken = energy?.joules.map { $0 / Double(max(1, decoded)) }
+    return metrics
+  }
+
+  /// What is timed of a language model.
+  struct Work {
+    /// The tokens of a prompt, of a decoding run, and of the prompt before it.
+    var promptLength: Int
+    var decodeLength: Int
+    var start: Int
+    /// Seconds a token: one sample for a prompt, one for each decoded token.
+    var prefill: () -> [Double]
+    var decode: () -> [Double]
+  }
+
+  /// The work that ``measure(_:)`` repeats.
+  func work(of model: any LanguageModel) -> Work {
     let context = max(2, model.contextLength)
     let prompt = tokens(max(1, min(promptLength ?? min(512, context / 2), context - 1)), model)
     let generated = tokens(max(1, min(decodeLength, context - 1)), model)
     // Decoding starts behind a short prompt, as a chat does; both fit the context.
     let start = min(prompt.count, max(1, min(16, context - generated.count)))
     let cache = model.makeCache(capacity: max(prompt.count, start + generated.count))
-    let prefill = repeated {
-      cache.truncate(to: 0)
-      return [
-        clock.time { _ = model.forward(prompt, cache: cache, logits: .last) } / Double(prompt.count)
-      ]
-    }
-    let decode = repeated {
-      cache.truncate(to: 0)
-      _ = model.forward(Array(prompt[..<start]), cache: cache, logits: .none)
-      return generated.map { token in
-        clock.time { _ = model.forward([token], cache: cache, logits: .last) }
-      }
-    }
-    return LatencyMetrics(
-      prefill: .init(tokens: prompt.count, runs: prefill.runs, samples: prefill.samples),
-      decode: .init(tokens: generated.count, runs: decode.runs, samples: decode.samples),
-      timeToFirstToken: nil, bytesPerToken: model.bytesPerToken, peakMemory: nil, isPeakOfStage: false,
-      threads: Parallel.threadCount)
+    let clock = clock
+    return Work(
+      promptLength: prompt.count, decodeLength: generated.count, start: start,
+      prefill: {
+        cache.truncate(to: 0)
+        return [
+          clock.time { _ = model.forward(prompt, cache: cache, logits: .last) } / Double(prompt.count)
+        ]
+      },
+      decode: {
+        cache.truncate(to: 0)
+        _ = model.forward(Array(prompt[..<start]), cache: cache, logits: .none)
+        return generated.map { token in
+          clock.time { _ = model.forward([token], cache: cache, logits: .last) }
+        }
+      })
   }
 
   /// Measures an encoder on one batch of `sequences`.

@@ -44,6 +44,12 @@ public struct LatencyMetrics: Sendable, Equatable {
   public var decode: Speed?
   /// Seconds from opening the packed artifact to the first predicted token, with files in the page cache: median.
   public var timeToFirstToken: Double?
+  /// The same once, with the file out of the page cache before; nil where the system does not let it go, or was not asked to.
+  public var coldFirstToken: Double?
+  /// Joules of the processor for one decoded token; nil where they cannot be read.
+  public var energyPerToken: Double?
+  /// The bytes that as many threads can read in a second; nil where that was not measured.
+  public var readBandwidth: Double?
   /// The bytes of weights that one decoded token reads; nil for encoders.
   public var bytesPerToken: Int?
   /// The largest resident memory while this was measured, in bytes.
@@ -52,6 +58,12 @@ public struct LatencyMetrics: Sendable, Equatable {
   public var isPeakOfStage: Bool
   /// The number of threads.
   public var threads: Int
+
+  /// The bytes of weights that decoding reads in a second, as a part of what can be read; nil where either is unknown.
+  public var readFraction: Double? {
+    guard let bytesPerToken, let decode, let readBandwidth, readBandwidth > 0 else { return nil }
+    return Double(bytesPerToken) * decode.rate / readBandwidth
+  }
 
   /// Metrics of these parts.
   public init(

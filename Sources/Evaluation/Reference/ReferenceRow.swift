@@ -185,6 +185,7 @@ extension LogitRow {
     }
     return TokenScore(
       loss: loss(of: token), baselineLoss: -Double(reference.truth), divergence: max(0, bound) + missing,
-      bound: max(0, bound), isSameTop: reference.tokens.first == UInt32(truncatingIfNeeded: top))
+      bound: max(0, bound), isSameTop: reference.tokens.first == UInt32(truncatingIfNeeded: top),
+      isTruthTop: top == token)
   }
 }

@@ -17,8 +17,33 @@ enum CompressedTensors {
   /// - Precondition: the format is `int4.g…`, `int8.channel` or `w8a8`.
   static func parts(of tensor: StoredTensor, module: String) -> [StoredTensor] {
     let (rows, columns, format) = (tensor.rowCount, tensor.rowLength, tensor.format)
+    if format == .w8a8 { return integerParts(of: tensor, module: module) }
+    let sizes = [Int64(rows).littleEndian, Int64(columns).littleEndian].withUnsafeBytes { Array($0) }
+    let shape = StoredTensor(
+      name: module + ".weight_shape", shape: [2], format: .i64, bytes: TensorBytes(ByteRegion(sizes)))
+    return [
+      packed(tensor, name: module + ".weight_packed"), scales(of: tensor, module: module), shape,
+    ]
+  }
+
+  /// Plain integers and a scale a row.
+  ///
+  /// - Precondition: the format is `int8.channel` or `w8a8`.
+  static func integerParts(of tensor: StoredTensor, module: String) -> [StoredTensor] {
+    let (rows, columns) = (tensor.rowCount, tensor.rowLength)
+    let codes = tensor.derived(module + ".weight", shape: [rows, columns], format: .i8) { source, target in
+      for row in 0..<rows {
+        (target + row * columns).copyMemory(
+          from: source.base + row * (2 + columns) + 2, byteCount: columns)
+      }
+    }
+    return [codes, scales(of: tensor, module: module)]
+  }
+
+  private static func scales(of tensor: StoredTensor, module: String) -> StoredTensor {
+    let (rows, columns, format) = (tensor.rowCount, tensor.rowLength, tensor.format)
     let scales = StoredScales.count(format, columns: columns)
-    let scale = tensor.derived(module + ".weight_scale", shape: [rows, scales], format: .f16) {
+    return tensor.derived(module + ".weight_scale", shape: [rows, scales], format: .f16) {
       source, target in
       for row in 0..<rows {
         for index in 0..<scales {
@@ -27,19 +52,6 @@ enum CompressedTensors {
         }
       }
     }
-    if format == .w8a8 {
-      let codes = tensor.derived(module + ".weight", shape: [rows, columns], format: .i8) { source, target in
-        for row in 0..<rows {
-          (target + row * columns).copyMemory(
-            from: source.base + row * (2 + columns) + 2, byteCount: columns)
-        }
-      }
-      return [codes, scale]
-    }
-    let sizes = [Int64(rows).littleEndian, Int64(columns).littleEndian].withUnsafeBytes { Array($0) }
-    let shape = StoredTensor(
-      name: module + ".weight_shape", shape: [2], format: .i64, bytes: TensorBytes(ByteRegion(sizes)))
-    return [packed(tensor, name: module + ".weight_packed"), scale, shape]
   }
 
   /// The name of a format's compression in `config.json`.

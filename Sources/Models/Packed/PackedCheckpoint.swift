@@ -8,9 +8,11 @@ extension Checkpoint {
   /// - Throws: ``ModelError`` when a tensor does not fit the layout.
   public func packedLayout(_ wanted: PackedLayout?) throws -> PackedLayout? {
     let quantized = tensors.filter(\.format.isQuantized)
-    guard !quantized.isEmpty else { return nil }
-    let isUniform = quantized.contains { $0.format == .uniform8 || $0.format == .uniform16 }
-    let layout = wanted ?? (isUniform ? .own : .compressedTensors)
+    let isOwn = tensors.contains {
+      $0.format == .uniform8 || $0.format == .uniform16 || SparseBlob.suits($0)
+    }
+    guard !quantized.isEmpty || isOwn else { return nil }
+    let layout = wanted ?? (isOwn ? .own : .compressedTensors)
     for tensor in quantized {
       if let obstacle = obstacle(tensor, layout) {
         throw ModelError(
@@ -35,6 +37,7 @@ extension Checkpoint {
     }
     switch tensor.format {
     case .int4_g32, .int4_g64, .int4_g128, .int8_channel: break
+    case .w8a8 where layout == .own && SparseBlob.suits(tensor): break
     case .w8a8 where layout != .compressedTensors:
       return
         "the \(layout.rawValue) layout cannot say that activations are integers; use the compressed-tensors layout"
@@ -56,8 +59,9 @@ extension Checkpoint {
   /// The tensors of a safetensors file, quantized ones in parts.
   func packedTensors(_ layout: PackedLayout) -> [StoredTensor] {
     tensors.flatMap { tensor -> [StoredTensor] in
-      guard tensor.format.isQuantized else { return [tensor] }
       let module = String(tensor.name.dropLast(".weight".count))
+      if layout == .own, SparseBlob.suits(tensor) { return [SparseBlob.stored(tensor, module: module)] }
+      guard tensor.format.isQuantized else { return [tensor] }
       if tensor.format == .uniform8 || tensor.format == .uniform16 {
         return [UniformBlob.stored(tensor, module: module)]
       }
@@ -70,7 +74,12 @@ extension Checkpoint {
   func quantizationConfiguration(_ layout: PackedLayout) -> JSONValue {
     switch layout {
     case .own:
-      .object(JSONObject([("quant_method", .string(layout.rawValue)), ("version", .integer(1))]))
+      // Version 2 has sparse matrices.
+      .object(
+        JSONObject([
+          ("quant_method", .string(layout.rawValue)),
+          ("version", .integer(tensors.contains(where: SparseBlob.suits) ? 2 : 1)),
+        ]))
     case .gptq: gptqConfiguration
     case .compressedTensors: compressedTensorsConfiguration
     }

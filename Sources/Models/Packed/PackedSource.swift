@@ -15,16 +15,23 @@ extension ModelSource {
     case .compressedTensors:
       try ModelSource.checkCompressedTensors(settings)
       let activations = try RoundedActivations(settings)
-      result.tensors = try withModules(CompressedTensorsReader.endings) { module in
+      if settings["sparsity_config"]?["format"]?.stringValue == SparseBitmask.name {
+        result.tensors = try result.withModules(SparseBitmask.endings) { try SparseBitmask.matrix(of: $0) }
+      }
+      result.tensors = try result.withModules(CompressedTensorsReader.endings) { module in
         try CompressedTensorsReader.matrix(of: module, roundsTokens: try activations.contains(module.module))
       }
     case .own:
-      guard settings["version"]?.intValue == 1 else {
+      guard let version = settings["version"]?.intValue, (1...2).contains(version) else {
         throw ModelError(
           .unsupported, path,
           "config.json has a quantization_config of compress of another version; use a newer compress")
       }
-      result.tensors = try withModules(CompressedTensorsReader.endings + [UniformBlob.ending]) { module in
+      let blobs = [UniformBlob.ending, SparseBlob.ending]
+      result.tensors = try withModules(CompressedTensorsReader.endings + blobs) { module in
+        if let blob = module.parts[SparseBlob.ending] {
+          return try SparseBlob.matrix(blob, name: module.module + ".weight")
+        }
         guard let blob = module.parts[UniformBlob.ending] else {
           return try CompressedTensorsReader.matrix(of: module)
         }
@@ -98,7 +105,8 @@ extension ModelSource {
     {
       throw refuse("of format '\(format)'")
     }
-    if let sparse = settings["sparsity_config"]?["format"]?.stringValue, sparse != "dense" {
+    let known = ["dense", SparseBitmask.name]
+    if let sparse = settings["sparsity_config"]?["format"]?.stringValue, !known.contains(sparse) {
       throw refuse("with sparse weights ('\(sparse)')")
     }
   }

@@ -60,7 +60,7 @@ final class CalibratedPruning {
         var copy = tensor
         let bytes = try TensorCoding.encode(matrix, format: tensor.format)
         copy.bytes = TensorBytes(bytes)
-        copy.isSparse = true
+        copy.keptLimit = matrix.elements.count { $0.bitPattern != 0 }
         result[name] = copy
         copy.bytes = try spill.keep(bytes)
         self.replaced[name] = copy

@@ -54,6 +54,18 @@ package struct PruneMask: Sendable, Equatable {
     }
   }
 
+  /// How many weights of a matrix stay.
+  package static func kept(rows: Int, columns: Int, _ pattern: SparsityPattern, scope: Scope) -> Int {
+    switch pattern {
+    case .share(let share) where scope == .tensor:
+      return rows * columns - SparsityPattern.dropped(share, of: rows * columns)
+    case .share(let share): return rows * (columns - SparsityPattern.dropped(share, of: columns))
+    case .groups(let kept, let length):
+      let rest = columns % length
+      return rows * (columns / length * kept + (rest * kept + length - 1) / length)
+    }
+  }
+
   /// The number of weights that are dropped.
   package var count: Int { dropped.reduce(0) { $0 + ($1 ? 1 : 0) } }
 

@@ -148,8 +148,13 @@ public struct PrunePass: Pass {
   {
     let method = method ?? PrunePass.best
     if method != .magnitude, pattern.sparsity > 0 {
-      if try isPruned(plan, checkpoint) {
+      if let kept = try keptWeights(plan, checkpoint) {
         var result = PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
+        for place in result.checkpoint.tensors.indices {
+          if let count = kept[result.checkpoint.tensors[place].name] {
+            result.checkpoint.tensors[place].keptLimit = count
+          }
+        }
         result.notes.append("the model is as sparse already; nothing was changed")
         return result
       }
@@ -173,21 +178,23 @@ public struct PrunePass: Pass {
   /// What is used where no method is asked for.
   static let best = Method.admm
 
-  /// Whether the tensors of `plan` hold all the zeros already that the pattern asks for.
-  private func isPruned(_ plan: PassPlan, _ checkpoint: Checkpoint) throws -> Bool {
+  /// How many weights of each tensor are not zero, where the tensors of `plan` hold all the zeros already that the pattern asks for.
+  private func keptWeights(_ plan: PassPlan, _ checkpoint: Checkpoint) throws -> [String: Int]? {
     var (zeros, wanted) = (0, 0)
+    var kept: [String: Int] = [:]
     for (entry, tensor) in zip(plan.entries, checkpoint.tensors) where entry.isPruned {
       let weights = try CalibrationSweep.matrix(tensor)
+      kept[tensor.name] = weights.elements.count { $0.bitPattern != 0 }
       switch pattern {
       case .share(let share):
         wanted += SparsityPattern.dropped(share, of: weights.elements.count)
         zeros += weights.elements.count { $0 == 0 }
       case .groups:
         let mask = PruneMask(lowest: weights, pattern, scope: .row)
-        guard mask.applied(to: weights) == weights else { return false }
+        guard mask.applied(to: weights) == weights else { return nil }
       }
     }
-    return zeros >= wanted
+    return zeros >= wanted ? kept : nil
   }
 
   /// Whether a tensor chooses the experts that a token goes to, by the names that families of models have for it. A matrix of an
@@ -203,6 +210,8 @@ public struct PrunePass: Pass {
   func prunedByMagnitude(_ tensor: StoredTensor) -> StoredTensor {
     let (original, pattern, scope) = (tensor, pattern, scope ?? .tensor)
     var result = tensor
+    result.keptLimit = PruneMask.kept(
+      rows: tensor.rowCount, columns: tensor.rowLength, pattern, scope: scope)
     result.bytes = TensorBytes(count: tensor.bytes.count) {
       let stored = try original.bytes.load()
       let scores = try TensorCoding.decode(

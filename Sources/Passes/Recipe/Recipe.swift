@@ -58,6 +58,8 @@ public struct EvaluationPlan: Sendable, Equatable {
   public var spread: Bool?
   /// Whether latency is measured.
   public var latency = true
+  /// Whether a pruned model is compared with one that is only quantized, at equal bytes and at equal latency.
+  public var frontier = true
   /// What activations become before they meet quantized weights.
   public var activations = ActivationPrecision.int8
 
@@ -132,6 +134,11 @@ extension Recipe {
   /// Whether a stage looks at the model at work, so that there has to be a calibration text.
   public var observes: Bool { stages.contains { $0.needs > .nothing } }
 
+  /// Whether the finished model is compared with one that is only quantized.
+  public var comparesPruning: Bool {
+    evaluation.frontier && stages.contains { $0 is PrunePass || $0 is StructurePass }
+  }
+
   /// Whether a stage trains, so that there has to be a text to learn from.
   public var trains: Bool { stages.contains { $0.trains } }
 
@@ -175,13 +182,14 @@ extension EvaluationPlan {
     tokens = try section.integer("tokens", in: 16...1_000_000_000) ?? tokens
     spread = try section.boolean("spread")
     latency = try section.boolean("latency") ?? latency
+    frontier = try section.boolean("frontier") ?? frontier
     if let name = try section.string("activations") {
       guard let precision = ActivationPrecision(rawValue: name) else {
         throw section.failure("unknown activations '\(name)'; known are int8, f32")
       }
       activations = precision
     }
-    try section.finish(known: ["text", "context", "tokens", "spread", "latency", "activations"])
+    try section.finish(known: ["text", "context", "tokens", "spread", "latency", "frontier", "activations"])
   }
 
   var json: JSONValue {
@@ -192,6 +200,7 @@ extension EvaluationPlan {
     if let text { object["text"] = .string(text) }
     if let context { object["context"] = .integer(context) }
     if let spread { object["spread"] = .bool(spread) }
+    if !frontier { object["frontier"] = .bool(false) }
     return .object(object)
   }
 }

@@ -39,7 +39,8 @@ extension Divergence {
       ("baselinePerplexity", baselinePerplexity.json), ("mean", mean.json), ("median", .rounded(median)),
       ("percentile99", .rounded(percentile99)), ("percentile999", .rounded(percentile999)),
       ("maximum", .rounded(maximum)), ("sameTop", sameTop.json), ("deltaProbability", deltaProbability.json),
-      ("logRatio", logRatio.json), ("approximation", approximation?.json ?? .null),
+      ("logRatio", logRatio.json), ("perplexityChange", perplexityChange.json),
+      ("approximation", approximation?.json ?? .null),
     ])
   }
 
@@ -136,7 +137,9 @@ extension LatencyMetrics {
   public var json: JSONValue {
     .fields([
       ("prefill", prefill.json), ("decode", decode?.json ?? .null),
-      ("timeToFirstToken", .rounded(timeToFirstToken)), ("bytesPerToken", .optional(bytesPerToken)),
+      ("timeToFirstToken", .rounded(timeToFirstToken)), ("coldFirstToken", .rounded(coldFirstToken)),
+      ("energyPerToken", .rounded(energyPerToken)), ("readBandwidth", .rounded(readBandwidth)),
+      ("readFraction", .rounded(readFraction)), ("bytesPerToken", .optional(bytesPerToken)),
       ("peakMemory", .optional(peakMemory)), ("isPeakOfStage", .bool(isPeakOfStage)),
       ("threads", .integer(threads)),
     ])
@@ -155,6 +158,9 @@ extension LatencyMetrics {
       bytesPerToken: try fields.optional("bytesPerToken", fields.int),
       peakMemory: try fields.optional("peakMemory", fields.int),
       isPeakOfStage: try fields.bool("isPeakOfStage"), threads: try fields.int("threads"))
+    coldFirstToken = try fields.added("coldFirstToken", fields.double)
+    energyPerToken = try fields.added("energyPerToken", fields.double)
+    readBandwidth = try fields.added("readBandwidth", fields.double)
   }
 }
 

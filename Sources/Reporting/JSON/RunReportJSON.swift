@@ -13,6 +13,7 @@ extension RunReport {
       ("schema", .string(RunReport.schema)), ("schemaVersion", .integer(RunReport.schemaVersion)),
       ("date", .string(date)), ("seconds", .rounded(seconds)), ("recipeName", .string(recipeName)),
       ("recipe", recipe), ("run", run.json), ("stages", .array(stages.map(\.json))),
+      ("comparisons", .array(comparisons.map(\.json))), ("failure", failure?.json ?? .null),
       ("notes", .strings(notes)),
     ])
   }
@@ -31,6 +32,10 @@ extension RunReport {
       recipeName: try fields.string("recipeName"), recipe: try fields.value("recipe"),
       run: try RunContext(fields.fields("run")),
       stages: try fields.array("stages") { try StageReport(ReportFields($0, path: $1)) },
+      comparisons: try fields.added("comparisons") {
+        try fields.array($0) { try StageComparison(ReportFields($0, path: $1)) }
+      } ?? [],
+      failure: try fields.added("failure") { try StageFailure(fields.fields($0)) },
       notes: try fields.strings("notes"))
   }
 }

@@ -10,16 +10,20 @@ extension StageReport {
 
   /// The document: what `docs/report.schema.json` describes. Every key is always there; null stands for "not measured".
   public var json: JSONValue {
-    .fields([
+    let made: [(String, JSONValue)] = [
       ("schema", .string(StageReport.schema)), ("schemaVersion", .integer(StageReport.schemaVersion)),
       ("index", .integer(index)), ("name", .string(name)), ("pass", .string(pass)), ("recipe", recipe),
       ("artifact", artifact.json), ("size", size.json), ("tensors", .array(tensors.map(\.json))),
+    ]
+    let measured: [(String, JSONValue)] = [
       ("evaluation", evaluation.json), ("budget", budget?.json ?? .null),
       ("calibration", calibration?.json ?? .null), ("training", training?.json ?? .null),
+      ("tokens", tokens?.json ?? .null),
       ("latency", latency?.json ?? .null),
-      ("notes", .strings(notes)),
-      ("warnings", .strings(warnings)), ("run", run.json),
-    ])
+      ("sparsity", sparsity?.json ?? .null), ("frontier", frontier?.json ?? .null),
+      ("notes", .strings(notes)), ("warnings", .strings(warnings)), ("run", run.json),
+    ]
+    return .fields(made + measured)
   }
 
   /// The text of `report.json`: sorted keys, indented, ending in a line break.
@@ -41,9 +45,29 @@ extension StageReport {
       budget: try fields.added("budget") { try BudgetVerdict(fields.fields($0)) },
       calibration: try fields.added("calibration") { try CalibrationSummary(fields.fields($0)) },
       training: try fields.added("training") { try TrainingReport(fields.fields($0)) },
+      tokens: try fields.added("tokens") { try TokenReport(fields.fields($0)) },
       latency: try fields.optional("latency") { try LatencyMetrics(fields.fields($0)) },
       notes: try fields.strings("notes"), warnings: try fields.strings("warnings"),
       run: try RunContext(fields.fields("run")))
+    sparsity = try fields.added("sparsity") { try SparsityReport(fields.fields($0)) }
+    frontier = try fields.added("frontier") { try FrontierVerdict(fields.fields($0)) }
+  }
+}
+
+extension SparsityReport {
+  var json: JSONValue {
+    .fields([
+      ("matrices", .integer(matrices)), ("weights", .integer(weights)), ("kept", .integer(kept)),
+      ("packedBytes", .integer(packedBytes)), ("maskBytes", .rounded(maskBytes)),
+      ("valueBytes", .rounded(valueBytes)),
+    ])
+  }
+
+  init(_ fields: ReportFields) throws {
+    self.init(
+      matrices: try fields.int("matrices"), weights: try fields.int("weights"), kept: try fields.int("kept"),
+      packedBytes: try fields.int("packedBytes"), maskBytes: try fields.double("maskBytes"),
+      valueBytes: try fields.double("valueBytes"))
   }
 }
 

@@ -21,6 +21,36 @@ extension MarkdownReport {
         + "\(NumberFormat.grouped(verdict.blocks)) blocks of evaluation text.")
   }
 
+  /// Whether pruning was worth it.
+  static func frontierSection(_ verdict: FrontierVerdict?, _ page: inout Page) {
+    guard let verdict, !verdict.comparisons.isEmpty else { return }
+    page.heading(2, "Pruning against quantizing harder")
+    func time(_ seconds: Double?) -> String { seconds.map { NumberFormat.seconds($0) } ?? "–" }
+    var rows = [
+      [
+        "pruned (this model)", NumberFormat.bytes(verdict.packedBytes), time(verdict.secondsPerToken),
+        NumberFormat.estimate(verdict.divergence), "", "",
+      ]
+    ]
+    rows += verdict.comparisons.map { comparison in
+      [
+        "only quantized, equal \(comparison.basis.rawValue): \(escape(comparison.alternative))",
+        NumberFormat.bytes(comparison.packedBytes), time(comparison.secondsPerToken),
+        NumberFormat.estimate(comparison.divergence),
+        comparison.interval.map {
+          "\(NumberFormat.significant($0.lowerBound, 3)) … \(NumberFormat.significant($0.upperBound, 3))"
+        } ?? "unknown",
+        comparison.outcome == .tie ? "tie" : "pruning **\(comparison.outcome.rawValue)**",
+      ]
+    }
+    page.table(
+      ["", "artifact", "a token", "KL divergence (nats)", "difference", ""], rows: rows, right: [1, 2, 3, 4])
+    page.paragraph(
+      "Difference: the pruned model's divergence less the other's, paired over chunks of text, as a "
+        + "\(NumberFormat.fixed(FrontierVerdict.confidence * 100, 0)) % confidence interval. Below zero pruning is worth it."
+    )
+  }
+
   /// What the pass observed the model on.
   static func calibrationSection(_ summary: CalibrationSummary?, _ page: inout Page) {
     guard let summary else { return }

@@ -14,6 +14,7 @@ public enum MarkdownReport {
     qualityTable(stage, &page)
     page.paragraph(Methodology.full(stage))
     budgetSection(stage.budget, &page)
+    frontierSection(stage.frontier, &page)
     calibrationSection(stage.calibration, &page)
     if let latency = stage.latency {
       page.heading(2, "Speed")
@@ -48,7 +49,13 @@ public enum MarkdownReport {
     for stage in report.stages {
       for warning in stage.warnings { page.paragraph("> **Warning** (\(stage.name)): \(escape(warning))") }
     }
+    if let failure = report.failure {
+      page.paragraph(
+        "> **Stage \(failure.index), \(escape(failure.name)), failed:** \(escape(failure.message))")
+    }
+    verdictSection(report.comparisons, report.stages.map { "\($0.index) \($0.name)" }, &page)
     budgetSection(report.stages.last?.budget, &page)
+    frontierSection(report.stages.last?.frontier, &page)
     if !report.notes.isEmpty {
       page.heading(2, "Notes")
       page.list(report.notes.map(escape))

@@ -11,9 +11,7 @@ public enum MeasurementText {
   }
 
   /// Latency: speeds, load time, memory, and the machine.
-  ///
-  /// - Parameter bandwidth: bytes that this machine reads in a second on as many threads, or nil.
-  public static func text(of latency: LatencyMetrics, machine: Machine, bandwidth: Double? = nil) -> String {
+  public static func text(of latency: LatencyMetrics, machine: Machine) -> String {
     func speed(_ name: String, _ speed: LatencyMetrics.Speed) -> [String] {
       [
         "\(name) (\(speed.tokens) tokens)",
@@ -27,10 +25,16 @@ public enum MeasurementText {
         "time to first token, from opening the file", NumberFormat.seconds(time) + ", warm page cache",
       ])
     }
+    if let time = latency.coldFirstToken {
+      rows.append(["the same with the file out of memory", NumberFormat.seconds(time)])
+    }
+    if let joules = latency.energyPerToken {
+      rows.append(["energy of a decoded token", NumberFormat.significant(joules, 3) + " J"])
+    }
     if let bytes = latency.bytesPerToken {
       rows.append(["weights read for a token", NumberFormat.bytes(bytes)])
     }
-    if let bandwidth, let fraction = readFraction(latency, bandwidth) {
+    if let bandwidth = latency.readBandwidth, let fraction = latency.readFraction {
       rows.append([
         "decode reads",
         "\(NumberFormat.rate(fraction * bandwidth * 1e-9)) GB/s, \(NumberFormat.fixed(100 * fraction, 0)) % of the "
@@ -43,20 +47,55 @@ public enum MeasurementText {
     return columns(rows)
   }
 
-  /// The bytes of weights that decoding reads in a second, as a part of what can be read.
-  private static func readFraction(_ latency: LatencyMetrics, _ bandwidth: Double) -> Double? {
-    guard let bytes = latency.bytesPerToken, let decode = latency.decode, bandwidth > 0 else { return nil }
-    return Double(bytes) * decode.rate / bandwidth
+  /// A comparison of two models' latency.
+  public static func text(of comparison: LatencyComparison, first: String, second: String) -> String {
+    func row(
+      _ name: String, _ a: LatencyMetrics.Speed, _ b: LatencyMetrics.Speed,
+      _ speedup: LatencyComparison.Speedup
+    )
+      -> [String]
+    {
+      let interval = speedup.interval.map {
+        " [\(NumberFormat.significant($0.low, 3)), \(NumberFormat.significant($0.high, 3))]"
+      }
+      let word =
+        switch speedup.verdict {
+        case .better: "faster"
+        case .worse: "slower"
+        case .tie: "tie"
+        case .unknown: "unknown"
+        }
+      return [
+        name,
+        "\(NumberFormat.rate(a.rate)) → \(NumberFormat.rate(b.rate)) tok/s: \(NumberFormat.significant(speedup.ratio, 3))×"
+          + "\(interval ?? ""), \(word)",
+      ]
+    }
+    var rows = [["first", first], ["second", second]]
+    rows.append(row("prefill", comparison.first.prefill, comparison.second.prefill, comparison.prefill))
+    if let a = comparison.first.decode, let b = comparison.second.decode, let speedup = comparison.decode {
+      rows.append(row("decode", a, b, speedup))
+    }
+    return columns(rows)
+      + "\n\(comparison.prefill.rounds) rounds in turns (A B A B …) after a warm-up; ratios of the rounds' medians, with 95 % "
+      + "intervals by Student's t.\n"
   }
 
-  /// ``LatencyMetrics/json``, and what part of the machine's read bandwidth decoding takes.
-  public static func json(of latency: LatencyMetrics, bandwidth: Double?) -> JSONValue {
-    guard let bandwidth, let fraction = readFraction(latency, bandwidth),
-      var object = latency.json.objectValue
-    else { return latency.json }
-    object["readBandwidth"] = .rounded(bandwidth)
-    object["readFraction"] = .rounded(fraction)
-    return .object(object)
+  /// ``text(of:first:second:)`` as JSON.
+  public static func json(of comparison: LatencyComparison, first: String, second: String) -> JSONValue {
+    func json(_ speedup: LatencyComparison.Speedup) -> JSONValue {
+      .fields([
+        ("ratio", .rounded(speedup.ratio)), ("low", .rounded(speedup.interval?.low)),
+        ("high", .rounded(speedup.interval?.high)), ("rounds", .integer(speedup.rounds)),
+        ("verdict", .string(speedup.verdict.rawValue)),
+      ])
+    }
+    return .fields([
+      ("schema", .string("compress.bench-comparison")), ("version", .integer(1)),
+      ("models", .strings([first, second])), ("first", comparison.first.json),
+      ("second", comparison.second.json), ("prefill", json(comparison.prefill)),
+      ("decode", comparison.decode.map(json) ?? .null),
+    ])
   }
 
   private static func columns(_ rows: [[String]]) -> String {

@@ -2,9 +2,19 @@
 public struct StageTable: Sendable {
   /// The stages; the baseline first.
   public var stages: [StageReport]
+  /// What the stages are called, where that is not their place and name.
+  public var labels: [String]?
 
   /// A table of `stages`.
-  public init(_ stages: [StageReport]) { self.stages = stages }
+  public init(_ stages: [StageReport], labels: [String]? = nil) {
+    self.stages = stages
+    self.labels = labels
+  }
+
+  private func label(_ place: Int) -> String {
+    labels.flatMap { $0.indices.contains(place) ? $0[place] : nil }
+      ?? "\(stages[place].index) \(stages[place].name)"
+  }
 
   /// The text, ending in a line break: one table where it fits `width` characters, else as few as possible below one
   /// another, cut between size, quality and speed where that takes no more. Nothing is left out but columns that no
@@ -47,8 +57,8 @@ public struct StageTable: Sendable {
   private func table(_ columns: [StageColumn]) -> TextTable {
     var table = TextTable(
       heads: ["stage"] + columns.map(\.head), alignments: [.left] + columns.map { _ in .right })
-    table.rows = stages.map { stage in
-      ["\(stage.index) \(stage.name)"] + columns.map { $0.cell(stage) ?? "–" }
+    table.rows = stages.indices.map { place in
+      [label(place)] + columns.map { $0.cell(stages[place]) ?? "–" }
     }
     return table
   }
@@ -60,8 +70,10 @@ public struct StageTable: Sendable {
     if stages.contains(where: { $0.latency != nil }) {
       notes.append("tok/s: median (rate that 95 % of the samples reach).")
     }
-    let missing = stages.filter { stage in columns.contains { $0.cell(stage) == nil } }
-    notes += missing.map { "– \($0.name): \(Methodology.missing($0))." }
+    let missing = stages.indices.filter { place in columns.contains { $0.cell(stages[place]) == nil } }
+    notes += missing.map {
+      "– \(labels == nil ? stages[$0].name : label($0)): \(Methodology.missing(stages[$0]))."
+    }
     return notes.isEmpty ? [] : [""] + notes
   }
 }

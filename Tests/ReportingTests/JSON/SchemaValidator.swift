@@ -24,6 +24,8 @@ struct SchemaValidator {
     case "$ref":
       let name = rule.stringValue?.split(separator: "/").last.map(String.init) ?? ""
       return errors(value, root["$defs"]?[name] ?? .null, path)
+    case "enum":
+      return rule.arrayValue?.contains(value) ?? false ? [] : ["\(path): not one of \(rule.text())"]
     case "const": return value == rule ? [] : ["\(path): not \(rule.text())"]
     case "type":
       let names = rule.stringValue.map { [$0] } ?? rule.arrayValue?.compactMap(\.stringValue) ?? []

@@ -1,0 +1,20 @@
+#!/bin/bash
+# Makes the reference reports again: Reports/remake.sh FOLDER-OF-THE-PROGRAM. Called by `make reports`, from the repository's root.
+set -euo pipefail
+PATH="$(cd "$1" && pwd):$PATH"
+model=Calibration/reference/model.bin
+trap 'rm -rf Reports/work' EXIT
+run() {
+  local name=$1
+  shift
+  compress "$@" $model -o Reports/work/"$name" -q
+  mkdir -p Reports/reference/"$name"
+  cp Reports/work/"$name"/{report.html,report.md,report.json,recipe.yaml} Reports/reference/"$name"/
+}
+run int8 --int8
+run int4 --int4
+run prune --prune 0.5
+run chain --recipe Reports/chain.yaml
+cd Reports/work
+compress compare int8 int4 prune chain --html ../reference/comparison.html --force --format markdown > ../reference/comparison.md
+cd ../..
