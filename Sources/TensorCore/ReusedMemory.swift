@@ -5,21 +5,27 @@ package enum ReusedMemory {
     var loops = 0
     var free: [Int: [UInt]] = [:]
     var bytes = 0
+    var most = usual
   }
 
-  /// The bytes that wait at most.
-  private static let most = 192 << 20
+  /// The bytes that wait at most, unless a loop asks for more.
+  private static let usual = 192 << 20
 
   private static let state = Locked(State())
 
   /// Runs a loop; what it has freed goes back to the system at its end.
-  package static func keeping<Result>(_ body: () throws -> Result) rethrows -> Result {
-    state.withLock { $0.loops += 1 }
+  ///
+  /// - Parameter most: the bytes that may wait; nil for the usual number.
+  package static func keeping<Result>(most: Int? = nil, _ body: () throws -> Result) rethrows -> Result {
+    state.withLock {
+      $0.loops += 1
+      $0.most = max($0.most, most ?? 0)
+    }
     defer {
       let left: [UInt] = state.withLock { state in
         state.loops -= 1
         guard state.loops == 0 else { return [] }
-        defer { (state.free, state.bytes) = ([:], 0) }
+        defer { (state.free, state.bytes, state.most) = ([:], 0, usual) }
         return state.free.values.flatMap { $0 }
       }
       for address in left { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
@@ -43,7 +49,7 @@ package enum ReusedMemory {
   package static func give(back memory: UnsafeMutableRawPointer, _ bytes: Int) {
     let (address, size) = (UInt(bitPattern: memory), rounded(bytes))
     let isKept = state.withLock { state in
-      guard state.loops > 0, state.bytes + size <= most else { return false }
+      guard state.loops > 0, state.bytes + size <= state.most else { return false }
       state.free[size, default: []].append(address)
       state.bytes += size
       return true

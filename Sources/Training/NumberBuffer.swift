@@ -11,8 +11,8 @@ package final class NumberBuffer<Number: TrainingNumber>: @unchecked Sendable {
   package init(_ count: Int, isZeroed: Bool = true) {
     let room = max(count, 1)
     base = ReusedMemory.take(room * MemoryLayout<Number>.stride).bindMemory(to: Number.self, capacity: room)
-    if isZeroed { base.initialize(repeating: 0, count: room) }
     self.count = count
+    if isZeroed { clear() }
   }
 
   /// A copy of `values`.
@@ -27,16 +27,23 @@ package final class NumberBuffer<Number: TrainingNumber>: @unchecked Sendable {
   /// A buffer with the same contents.
   package func copy() -> NumberBuffer {
     let result = NumberBuffer(count, isZeroed: false)
-    result.base.update(from: base, count: count)
+    result.take(self)
     return result
   }
 
   /// Takes the contents of a buffer of the same size.
-  package func take(_ other: NumberBuffer) { base.update(from: other.base, count: count) }
+  package func take(_ other: NumberBuffer) {
+    let piece = 1 << 15
+    nonisolated(unsafe) let (target, source) = (base, other.base)
+    Parallel.forEach((count + piece - 1) / piece) { index in
+      (target + index * piece).update(
+        from: source + index * piece, count: min(piece, count - index * piece))
+    }
+  }
 
   /// All zeros again.
   package func clear() {
-    let piece = 1 << 16
+    let piece = 1 << 15
     nonisolated(unsafe) let base = base
     Parallel.forEach((count + piece - 1) / piece) { index in
       (base + index * piece).update(repeating: 0, count: min(piece, count - index * piece))

@@ -104,8 +104,11 @@ package final class Trainer {
   ///
   /// - Throws: ``TrainingError`` when losses are no longer finite; what the observer throws.
   package func run(_ observer: Observer) throws -> Outcome {
-    try ReusedMemory.keeping { try train(observer) }
+    try ReusedMemory.keeping(most: Trainer.reusedMemory) { try train(observer) }
   }
+
+  /// The bytes of activations that wait for the next part of a batch.
+  static let reusedMemory = 512 << 20
 
   private func train(_ observer: Observer) throws -> Outcome {
     if progress.curve.isEmpty { try runTest(observer, speed: nil, rate: 0) }
@@ -125,6 +128,9 @@ package final class Trainer {
         let speed = Double(progress.tokens) / max(progress.seconds - progress.testedAt, 1e-9)
         try runTest(observer, speed: speed, rate: rate)
         begin = ContinuousClock.now
+        // Tests count as time, not as slowness.
+        progress.seconds += Trainer.seconds(begin - now)
+        progress.testedAt = progress.seconds
       }
       if let save = observer.save, !wasInterrupted,
         Trainer.seconds(ContinuousClock.now - saved) >= observer.saveInterval

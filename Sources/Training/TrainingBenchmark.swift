@@ -60,7 +60,7 @@ public struct TrainingBenchmark: Sendable {
     let weights = try layout.weights(of: student)
     let (gradients, optimizer) = (NumberBuffer<Float>(layout.count), AdamW(layout, settings))
     var seconds: [Double] = []
-    ReusedMemory.keeping {
+    ReusedMemory.keeping(most: Trainer.reusedMemory) {
       for step in 0...steps {
         let batch = (0..<sequences).map { _ in
           (0..<context).map { _ in Int(generator.uniform() * Double(Shape.vocabulary)) }

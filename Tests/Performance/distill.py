@@ -8,10 +8,12 @@ the defaults of `compress`, batches of 8 × 512 tokens, cosine by the clock. Wri
 
 import argparse
 import math
+import shutil
 import time
 
+import sentencepiece
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 
 def main():
@@ -27,9 +29,9 @@ def main():
     torch.manual_seed(0)
     teacher = AutoModelForCausalLM.from_pretrained(options.teacher, dtype=torch.float32).eval()
     student = AutoModelForCausalLM.from_pretrained(options.student, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(options.teacher)
-    ids = tokenizer(open(options.text, encoding="utf-8").read(), add_special_tokens=False)["input_ids"]
-    bos = tokenizer.bos_token_id
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=options.teacher + "/tokenizer.model")
+    ids = tokenizer.encode(open(options.text, encoding="utf-8").read())
+    bos = tokenizer.bos_id()
     rows = torch.tensor([[bos] + ids[i:i + 511] for i in range(0, len(ids) - 511, 511)])
     matrices = [p for p in student.parameters() if p.dim() > 1]
     others = [p for p in student.parameters() if p.dim() < 2]
@@ -58,7 +60,8 @@ def main():
         step += 1
     print(f"{step} steps, loss {loss.item():.4f}")
     student.to(torch.bfloat16).save_pretrained(options.out)
-    tokenizer.save_pretrained(options.out)
+    for name in ["tokenizer.model", "tokenizer_config.json"]:
+        shutil.copy(f"{options.teacher}/{name}", options.out)
 
 
 main()
