@@ -14,7 +14,8 @@ run() {
 run int8 --int8
 run int4 --int4
 run prune --prune 0.5
+run distill --distill layers=2 --train-steps 100 --int4
 run chain --recipe Reports/chain.yaml
 cd Reports/work
-compress compare int8 int4 prune chain --html ../reference/comparison.html --force --format markdown > ../reference/comparison.md
+compress compare int8 int4 prune distill chain --html ../reference/comparison.html --force --format markdown > ../reference/comparison.md
 cd ../..
