@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Checks the shipped files against manifest.json, and makes the two texts again to compare them byte for byte.
+"""Checks the shipped files against manifest.json, and makes the two texts and the tasks again to compare them byte for byte.
 
 Usage: check_texts.py [--training]     (--training also makes the 40 MB training text, about a minute, and checks its hash)
 Needs only the standard library. Exits with 1 when anything differs.
 """
 import hashlib
 import json
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import generate_text
@@ -49,6 +51,12 @@ def main():
     spans.sort()
     if any(left[1] >= right[0] for left, right in zip(spans, spans[1:])):
         failures.append(f"seed ranges overlap: {spans}")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, str(ROOT / "scripts" / "generate_tasks.py"), folder], check=True)
+        for made in sorted(Path(folder).iterdir()):
+            if made.read_bytes() != (ROOT / "tasks" / made.name).read_bytes():
+                failures.append(f"tasks/{made.name} is not what generate_tasks.py makes of the evaluation text")
+            print(f"tasks/{made.name}: {made.stat().st_size} bytes")
     for failure in failures:
         print("FAILED:", failure, file=sys.stderr)
     print("all as in the manifest" if not failures else f"{len(failures)} differences")
