@@ -31,7 +31,7 @@ public struct MatrixGroup: Sendable {
   private let kind: Kind
 
   /// What the matrices have in common.
-  private enum Kind { case blocks, floats, nothing }
+  private enum Kind { case blocks, prepared, floats, nothing }
 
   /// A group of one to three matrices.
   ///
@@ -44,6 +44,10 @@ public struct MatrixGroup: Sendable {
     if matrices.allSatisfy({ $0.format.isQuantized && $0.takesPlainActivations && $0.form.rowScales == nil })
     {
       kind = .blocks
+    } else if matrices.allSatisfy({
+      $0.format.isQuantized && !$0.form.scalesTokens && $0.form.rowScales == nil
+    }) {
+      kind = .prepared
     } else if matrices.allSatisfy({ $0.format.isFloat }) {
       kind = .floats
     } else {
@@ -66,9 +70,12 @@ public struct MatrixGroup: Sendable {
       }
       return
     }
-    let product = MatrixProduct(parts: parts, columns: columns, x: x, tokens: tokens, results: results)
+    let widest = matrices.reduce(columns) { max($0, $1.form.columns) }
+    let product = MatrixProduct(
+      parts: parts, columns: kind == .prepared ? widest : columns, x: x, tokens: tokens, results: results)
     switch kind {
     case .blocks: product.multiplyBlocks(scratch: scratch ?? ActivationScratch())
+    case .prepared: product.multiplyPrepared(count: columns, scratch: scratch ?? ActivationScratch())
     case .floats, .nothing: product.multiplyFloats(scratch: scratch ?? ActivationScratch())
     }
   }

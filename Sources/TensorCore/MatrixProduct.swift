@@ -63,16 +63,44 @@ struct MatrixProduct: @unchecked Sendable {
         }
       }
     }
-    multiplyRecords(memory)
+    multiplyRecords(memory, offsets: [Int](repeating: 0, count: parts.count))
     guard let scales else { return }
     for token in 0..<tokens { ck_scale(scales[token], results[0] + token * parts[0].rows, parts[0].rows) }
   }
 
-  private func multiplyRecords(_ memory: UnsafeMutableRawPointer) {
+  /// The same where each matrix wants the activations in a form of its own: scaled, padded or repeated (``RunningForm/prepare``).
+  ///
+  /// - Parameters:
+  ///   - count: the activations of a token.
+  ///   - scratch: where they go.
+  func multiplyPrepared(count: Int, scratch: ActivationScratch) {
+    var (offsets, total) = ([Int](), 0)
+    for part in parts {
+      offsets.append(total)
+      total += tokens * ck_activation_bytes(part.form.columns)
+    }
+    let memory = scratch.reserve(total)
     nonisolated(unsafe) let records = memory
+    Parallel.forEach(parts.count * tokens, work: parts.count * tokens * columns) { [offsets] task in
+      let (form, token) = (parts[task / tokens].form, task % tokens)
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: form.columns) { prepared in
+        guard let prepared = prepared.baseAddress else { return }
+        form.prepare(x + token * count, count: count, into: prepared)
+        ck_quantize_activations(
+          prepared, form.columns, records + offsets[task / tokens] + token * ck_activation_bytes(form.columns)
+        )
+      }
+    }
+    multiplyRecords(memory, offsets: offsets)
+  }
+
+  /// - Parameter offsets: where the records of each matrix start.
+  private func multiplyRecords(_ memory: UnsafeMutableRawPointer, offsets: [Int]) {
+    nonisolated(unsafe) let memory = memory
     if tokens < Int(CK_TILE_TOKENS) {
       forEachPiece(size: { _ in decodePiece }) { place, range in
         let part = parts[place]
+        let (records, columns) = (memory + offsets[place], part.form.columns)
         if part.form.isHalved {
           return ck_multiply_half_rows(
             part.row(range.lowerBound), range.count, columns, records, tokens,
@@ -85,9 +113,10 @@ struct MatrixProduct: @unchecked Sendable {
       }
       return
     }
-    let scratchBytes = ck_tile_scratch_bytes(columns)
+    let scratchBytes = ck_tile_scratch_bytes(parts.reduce(0) { max($0, $1.form.columns) })
     forEachPiece(size: { batchPiece(rows: $0, multiple: 32, most: 64) }) { place, range in
       let part = parts[place]
+      let (records, columns) = (memory + offsets[place], part.form.columns)
       guard part.form.isHalved else {
         return ck_multiply_tile(
           part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns, records,

@@ -115,18 +115,18 @@ struct RunningForm: Sendable {
     scalesTokens = true
   }
 
-  /// Uniform codes become q8_0 blocks of scale 1, between activations times c and results times r. A code of two bytes
-  /// is l + 256·h with signed bytes: columns of l, and behind them columns of h for activations 256 times as large.
+  /// Uniform codes become q8_0 blocks of scale r, for activations times c. A code of two bytes is l + 256·h with signed bytes: columns
+  /// of l, and behind them columns of h for activations 256 times as large.
   private init(uniform stored: TensorFormat, rows: Int, columns: Int, _ region: ByteRegion) {
     format = .q8_0
     parts = stored == .uniform8 ? 1 : 2
     let blocks = (columns + 31) / 32
     self.columns = blocks * 32 * parts
     let (isWide, stride) = (stored == .uniform16, 2 + columns * stored.bytesPerBlock)
-    let one = UInt16(0x3C00).littleEndian
     let all = blocks * parts
     bytes = Self.rewritten(rows: rows, rowBytes: all * 34) { row, target in
-      for block in 0..<all { target.storeBytes(of: one, toByteOffset: block * 34, as: UInt16.self) }
+      let scale = region.base.loadUnaligned(fromByteOffset: row * stride, as: UInt16.self)
+      for block in 0..<all { target.storeBytes(of: scale, toByteOffset: block * 34, as: UInt16.self) }
       let codes = region.base + row * stride + 2
       for column in 0..<columns {
         let place = column / 32 * 34 + 2 + column % 32
@@ -142,7 +142,6 @@ struct RunningForm: Sendable {
         target.storeBytes(of: high, toByteOffset: blocks * 34 + place, as: Int8.self)
       }
     }
-    rowScales = (0..<rows).map { Self.half(region, $0 * stride) }
     columnScales = (0..<columns).map { Self.half(region, rows * stride + 2 * $0) }
   }
 

@@ -58,6 +58,10 @@ public struct WeightMatrix: Sendable {
       return MatrixProduct(parts: parts, columns: columns, x: x, tokens: tokens, results: .init(y))
         .multiplyFloats(scratch: scratch ?? ActivationScratch())
     }
+    guard takesSharedScale else {
+      return MatrixProduct(parts: parts, columns: form.columns, x: x, tokens: tokens, results: .init(y))
+        .multiplyPrepared(count: columns, scratch: scratch ?? ActivationScratch())
+    }
     withPrepared(x, tokens: tokens) { prepared in
       MatrixProduct(parts: parts, columns: form.columns, x: prepared, tokens: tokens, results: .init(y))
         .multiplyBlocks(scratch: scratch ?? ActivationScratch())
@@ -71,6 +75,9 @@ public struct WeightMatrix: Sendable {
       }
     }
   }
+
+  /// Whether all is done before and after the product of blocks that there is to do: activations as they are, or one scale a token.
+  private var takesSharedScale: Bool { takesPlainActivations || form.scalesTokens }
 
   /// Whether products take activations as they are.
   var takesPlainActivations: Bool {
