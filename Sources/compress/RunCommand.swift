@@ -112,6 +112,10 @@ struct RunCommand: ParsableCommand {
         "Nothing to do: add --int4, --int8, --w8a8, --prune 0.5, --distill layers=4, --target-size SIZE, a budget such as "
           + "--max-kld 0.02, or --recipe FILE.")
     }
+    if recipe == nil, training.train != nil, !training.isGiven {
+      throw ValidationError(
+        "--train belongs to --distill and --recover; text to observe goes to --calibration.")
+    }
     if strict && noFrontier {
       throw ValidationError("--strict needs the comparison that --no-frontier leaves out.")
     }
