@@ -22,7 +22,7 @@ help:
 	@echo "make peers-quality  size and quality of llama.cpp's types and ours, on the same text"
 	@echo "make bench-quality  every quality bar beside llama.cpp, GPTQ, AWQ, AutoRound (installs them; DATA=models and texts)"
 	@echo "make bench-peers    every speed bar beside llama.cpp and zstd: decode, prefill, quantize, evaluate, pack, start"
-	@echo "make bench-pruning  every pruning bar beside Wanda and SparseGPT (DATA=models and texts; ONLY=big for size and speed)"
+	@echo "make bench-pruning  every pruning bar beside Wanda and SparseGPT (DATA=models and texts; ONLY=big,time for a large model)"
 	@echo "make peers-transformers  quantized safetensors in transformers: the same logits?"
 	@echo "make reports        the reference runs in Reports/, made again"
 	@echo "make clean"

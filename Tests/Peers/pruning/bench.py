@@ -3,7 +3,7 @@
     bench.py --compress PROGRAM --torch PYTHON --data FOLDER [--work FOLDER] [--only WORDS] [--layers N]
 
 FOLDER holds models/books-7m and text/books-{calibration,valid}.txt. Rows of a large model (random weights of TinyLlama's shape, N
-layers) need some GB in --work and take minutes; they run with --only big. Exit code 1 when a bar is missed.
+layers) need some GB in --work and take minutes; they run with --only big,time. Exit code 1 when a bar is missed.
 """
 import argparse
 import json
@@ -61,6 +61,13 @@ class Bench:
         text = run([self.program, "eval", model, "--eval", self.valid, "--spread", "--eval-tokens", TOKENS,
                     "--activations", "f32", "--json", "-q"])
         return find(json.loads(text), "perplexity")
+
+    def large(self):
+        """A model of random weights of TinyLlama's shape."""
+        model = os.path.join(self.work, f"llama-1b-{self.layers}.gguf")
+        if not os.path.exists(model):
+            run([self.program, "bench", "--synthetic", f"llama-1b-{self.layers}", "-o", model, "-q"])
+        return model
 
     def reference(self, method, sparsity):
         out = self.place(f"reference-{method}-{sparsity.replace(':', 'of')}")
@@ -166,10 +173,8 @@ def storage(bench):
 
 
 def big(bench):
-    """Size, speed and time on a model of TinyLlama's shape."""
-    model = os.path.join(bench.work, f"llama-1b-{bench.layers}.gguf")
-    if not os.path.exists(model):
-        run([bench.program, "bench", "--synthetic", f"llama-1b-{bench.layers}", "-o", model, "-q"])
+    """Size and speed on a model of TinyLlama's shape."""
+    model = bench.large()
     flags = ["--int8", "--method", "rtn", "--format", "safetensors", "--eval-tokens", "64", "--context", "64"]
     dense, stage, _ = bench.compress("big-dense", *flags, model=model, evaluation=False)
     dense_size = stage["size"]["packedBytes"]
@@ -185,11 +190,15 @@ def big(bench):
         for _ in range(2):
             for path in rates:
                 text = run([bench.program, "bench", path, "--threads", threads, "--prompt", "64", "--json", "-q"])
-                rates[path].append(1 / find(json.loads(text)["decode"], "median"))
+                rates[path].append(find(json.loads(text)["decode"], "tokensPerSecond"))
         ratio = max(rates[sparse]) / max(rates[dense])
         say(f"{bench.layers} layers, {threads} threads, decode 2:4 int8 over dense int8",
             f"{max(rates[sparse]):.1f} / {max(rates[dense]):.1f} tok/s = {ratio:.2f}", "1.15", ratio >= 1.15)
-    seconds = {}
+
+
+def seconds(bench):
+    """The time of pruning beside GPTQ's, on the same calibration text."""
+    model, seconds = bench.large(), {}
     for name, choice in [("prune", ["--prune", "0.5"]), ("gptq", ["--int4", "--method", "gptq"])]:
         begin = time.monotonic()
         bench.compress(f"big-{name}", *choice, "--calibration-tokens", CALIBRATION, "--eval-tokens", "64", "--context", "64",
@@ -199,7 +208,9 @@ def big(bench):
         seconds["prune"] <= seconds["gptq"])
 
 
-ROWS = {"definition": definition, "quality": quality, "structured": structured, "storage": storage, "big": big}
+ROWS = {
+    "definition": definition, "quality": quality, "structured": structured, "storage": storage, "big": big, "time": seconds,
+}
 
 
 def main():
@@ -211,8 +222,8 @@ def main():
     options.work = options.work or tempfile.mkdtemp()
     os.makedirs(options.work, exist_ok=True)
     bench = Bench(options)
-    chosen = options.only.split(",") if options.only else [name for name in ROWS if name != "big"]
-    if not os.path.exists(bench.model) and chosen != ["big"]:
+    chosen = options.only.split(",") if options.only else [name for name in ROWS if name not in ("big", "time")]
+    if not os.path.exists(bench.model) and not set(chosen) <= {"big", "time"}:
         print(f"SKIPPED: no {bench.model}; give DATA=a folder of models/ and text/")
         return
     for name in chosen:
