@@ -7,10 +7,10 @@ package import TensorCore
 /// V H (H + ρI)⁻¹ = V − ρ V (H + ρI)⁻¹, a step is one product: C ← V − T K + (C where it was dropped), with K = ρ (H + ρI)⁻¹ and
 /// T = V + C where dropped, V − C where kept. Few steps find what many do: the weights are fitted to the mask afterwards.
 package struct AlternatingMask {
-  /// ρ: of the order of the scaled covariance's diagonal, which is 1. A tenth of it never settles.
-  package static let penalty = 1.0
+  /// ρ: of the order of the scaled covariance's diagonal, which is 1. Masks that begin at a fifth of it and go on do not settle.
+  package static let penalty = 0.5
   /// The steps that are made.
-  package static let steps = 6
+  package static let steps = 4
   /// What is added to the scaled diagonal.
   package static let ridge = 0.01
 
@@ -55,77 +55,85 @@ package struct AlternatingMask {
   package func solve(_ target: Matrix, choose: (Matrix) -> PruneMask) -> (mask: PruneMask, weights: Matrix) {
     let (m, n) = (target.rows, target.columns)
     let v = target.scalingColumns(by: scales)
-    var candidate = v
-    var mask = choose(Self.sizes(v))
-    var work = Matrix(rows: m, columns: n)
+    // C, and T; there is no U before the first step.
+    var (candidate, mask) = (v, choose(Self.sizes(v)))
+    var work = v
+    mask.inverted.clear(&work.elements)
     let scratch = ActivationScratch()
     for step in 0..<Self.steps {
-      // What the first step starts from has no U yet.
-      Self.update(&work, v, candidate, mask) { v, c, isDropped in
-        isDropped ? (step == 0 ? v : v + c) : v - c
-      }
-      var change = Matrix(rows: m, columns: n)
-      work.elements.withUnsafeBufferPointer { x in
-        change.elements.withUnsafeMutableBufferPointer { y in
-          if let x = x.baseAddress, let y = y.baseAddress {
+      let change = Matrix(
+        rows: m, columns: n,
+        elements: [Float](unsafeUninitializedCapacity: m * n) { y, count in
+          count = m * n
+          work.elements.withUnsafeBufferPointer { x in
+            guard let x = x.baseAddress, let y = y.baseAddress else { return }
             inverse.multiply(x, tokens: m, into: y, scratch: scratch)
           }
+        })
+      Self.forEachRow(&candidate, v, change, mask) { c, v, change, marks in
+        for column in 0..<n {
+          let old = step > 0 ? Self.kept(marks[column], c[column]) : 0
+          c[column] = v[column] - change[column] + old
         }
       }
-      Self.update(&work, v, candidate, mask) { v, c, isDropped in isDropped && step > 0 ? v + c : v }
-      Self.subtract(change, from: &work)
-      swap(&work, &candidate)
       mask = choose(Self.sizes(candidate))
+      guard step + 1 < Self.steps else { break }
+      Self.forEachRow(&work, v, candidate, mask) { t, v, c, marks in
+        // C's sign is turned where it stays.
+        for column in 0..<n {
+          t[column] =
+            v[column]
+            + Float(bitPattern: c[column].bitPattern ^ (UInt32(marks[column]) &- 1) & 0x8000_0000)
+        }
+      }
     }
-    return (mask, mask.applied(to: candidate.scalingColumns(by: scales.map { 1 / $0 })))
+    let back = scales.map { 1 / $0 }
+    return (mask, mask.applied(to: candidate.scalingColumns(by: back)))
+  }
+
+  /// `value` where a mark is 1, else zero; without a jump.
+  private static func kept(_ mark: UInt8, _ value: Float) -> Float {
+    Float(bitPattern: value.bitPattern & (0 &- UInt32(mark)))
   }
 
   private static func sizes(_ matrix: Matrix) -> Matrix {
     var result = matrix
-    forEachRow(&result) { line, row in
-      for column in 0..<matrix.columns { line[column] = abs(line[column]) }
+    let columns = matrix.columns
+    result.elements.withUnsafeMutableBufferPointer {
+      guard let base = $0.baseAddress else { return }
+      nonisolated(unsafe) let target = base
+      Parallel.forEach(matrix.rows) { row in
+        for place in row * columns..<(row + 1) * columns { target[place] = abs(target[place]) }
+      }
     }
     return result
   }
 
-  private static func subtract(_ matrix: Matrix, from result: inout Matrix) {
-    matrix.elements.withUnsafeBufferPointer { x in
-      guard let x = x.baseAddress else { return }
-      nonisolated(unsafe) let source = x
-      forEachRow(&result) { line, row in
-        Kernels.addScaled(-1, source + row * matrix.columns, to: line, count: matrix.columns)
-      }
-    }
-  }
-
-  private static func update(
-    _ result: inout Matrix, _ v: Matrix, _ c: Matrix, _ mask: PruneMask,
-    _ value: @Sendable (_ v: Float, _ c: Float, _ isDropped: Bool) -> Float
+  /// Calls `body` with each row of three matrices and of a mask.
+  private static func forEachRow(
+    _ result: inout Matrix, _ first: Matrix, _ second: Matrix, _ mask: PruneMask,
+    _ body:
+      @Sendable (
+        _ result: UnsafeMutablePointer<Float>, _ first: UnsafePointer<Float>, _ second: UnsafePointer<Float>,
+        _ marks: UnsafePointer<UInt8>
+      ) -> Void
   ) {
-    let n = v.columns
-    v.elements.withUnsafeBufferPointer { v in
-      c.elements.withUnsafeBufferPointer { c in
-        mask.dropped.withUnsafeBufferPointer { dropped in
-          nonisolated(unsafe) let (v, c, dropped) = (v, c, dropped)
-          forEachRow(&result) { line, row in
-            for column in 0..<n {
-              let place = row * n + column
-              line[column] = value(v[place], c[place], dropped[place])
+    let (rows, columns) = (result.rows, result.columns)
+    result.elements.withUnsafeMutableBufferPointer { result in
+      first.elements.withUnsafeBufferPointer { first in
+        second.elements.withUnsafeBufferPointer { second in
+          mask.withMarks { marks in
+            guard let r = result.baseAddress, let a = first.baseAddress, let b = second.baseAddress else {
+              return
+            }
+            nonisolated(unsafe) let (target, left, right, marks) = (r, a, b, marks)
+            Parallel.forEach(rows) { row in
+              let start = row * columns
+              body(target + start, left + start, right + start, marks + start)
             }
           }
         }
       }
-    }
-  }
-
-  private static func forEachRow(
-    _ matrix: inout Matrix, _ body: @Sendable (UnsafeMutablePointer<Float>, Int) -> Void
-  ) {
-    let (rows, columns) = (matrix.rows, matrix.columns)
-    matrix.elements.withUnsafeMutableBufferPointer {
-      guard let base = $0.baseAddress else { return }
-      nonisolated(unsafe) let target = base
-      Parallel.forEach(rows) { body(target + $0 * columns, $0) }
     }
   }
 }

@@ -21,9 +21,9 @@ final class CalibratedPruning {
   private var outcomes: [String: TensorOutcome] = [:]
 
   /// Steps of conjugate gradients behind a mask: few where alternating directions left weights that nearly fit it.
-  static func steps(_ method: PrunePass.Method) -> Int { method == .admm ? 3 : 10 }
+  static func steps(_ method: PrunePass.Method) -> Int { method == .admm ? 2 : 10 }
   /// The tokens by which matrices are weighed against each other; a few say as much as many.
-  private static let allocationTokens = 2048
+  private static let allocationTokens = 1024
   /// What is added to the diagonal of H, as a part of its mean.
   private static let ridge = 0.01
   /// How far a matrix's share may be from the model's.
@@ -234,8 +234,9 @@ final class CalibratedPruning {
     _ choose: (Matrix) -> PruneMask
   ) throws -> Matrix {
     var target = weights
+    // Towards the weights that suit the pruned model's inputs, all the way.
     if let moved = shared.movement?.movement(of: weights, at: 0..<weights.rows) {
-      for place in moved.indices { target.elements[place] += Self.blend * moved[place] }
+      for place in moved.indices { target.elements[place] += moved[place] }
     }
     let (mask, start) =
       shared.alternating?.solve(target, choose: choose) ?? (choose(Self.scores(target, observation)), target)
@@ -246,10 +247,7 @@ final class CalibratedPruning {
     }
     let error = try RoundingSample(weights, heldOut: observation.heldOut, format: .f32).error(
       of: result.bytes)
-    outcomes[name] = TensorOutcome(method: method.rawValue, heldOutError: error, blend: Double(Self.blend))
+    outcomes[name] = TensorOutcome(method: method.rawValue, heldOutError: error, blend: 1)
     return result
   }
-
-  /// How far targets are moved towards the weights that suit the pruned model's inputs.
-  static let blend: Float = 1
 }

@@ -69,22 +69,43 @@ package struct PruneMask: Sendable, Equatable {
   /// The number of weights that are dropped.
   package var count: Int { dropped.reduce(0) { $0 + ($1 ? 1 : 0) } }
 
+  /// What stays in place of what is dropped.
+  var inverted: PruneMask {
+    var result = self
+    for place in result.dropped.indices { result.dropped[place] = !dropped[place] }
+    return result
+  }
+
   /// `matrix` with zeros where weights are dropped.
   package func applied(to matrix: Matrix) -> Matrix {
     var result = matrix
-    result.elements.withUnsafeMutableBufferPointer { if let base = $0.baseAddress { clear(base) } }
+    clear(&result.elements)
     return result
+  }
+
+  /// Sets what is dropped of rows × columns numbers to zero.
+  func clear(_ numbers: inout [Float]) {
+    numbers.withUnsafeMutableBufferPointer { if let base = $0.baseAddress { clear(base) } }
   }
 
   /// Sets what is dropped of rows × columns numbers to zero.
   func clear(_ values: UnsafeMutablePointer<Float>) {
     let columns = columns
+    withMarks { marks in
+      nonisolated(unsafe) let (bits, marks) = (
+        UnsafeMutableRawPointer(values).assumingMemoryBound(to: UInt32.self), marks
+      )
+      Parallel.forEach(rows) { row in
+        for place in row * columns..<(row + 1) * columns { bits[place] &= UInt32(marks[place]) &- 1 }
+      }
+    }
+  }
+
+  /// The marks as numbers, 1 for what is dropped: arithmetic on them is done many at a time, where a Bool is a jump.
+  func withMarks(_ body: (UnsafePointer<UInt8>) -> Void) {
     dropped.withUnsafeBufferPointer { dropped in
       guard let base = dropped.baseAddress else { return }
-      nonisolated(unsafe) let (values, marks) = (values, base)
-      Parallel.forEach(rows) { row in
-        for place in row * columns..<(row + 1) * columns { values[place] = marks[place] ? 0 : values[place] }
-      }
+      body(UnsafeRawPointer(base).assumingMemoryBound(to: UInt8.self))
     }
   }
 }
