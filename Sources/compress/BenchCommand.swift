@@ -45,6 +45,12 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Runs after the warm-up, as far as they fit the time.")
   var runs = 10
 
+  @Option(
+    help: ArgumentHelp(
+      "Measure with other numbers of threads, too: 1,2,4, or auto for 1 where that is quick.",
+      valueName: "list"))
+  var threadsSweep: ThreadSweep = .none
+
   @Flag(help: "Measure the machine instead: read bandwidth, and f32, bf16 and int8 arithmetic.")
   var machine = false
 
@@ -160,11 +166,17 @@ struct BenchCommand: ParsableCommand {
   }
 
   private func measure(_ path: String) throws {
-    guard var metrics = try LatencyProbe.measure(path, tokenizer: tokenizer, latency: latency)
+    guard
+      var metrics = try LatencyProbe.measure(
+        path, tokenizer: tokenizer, latency: latency, sweep: threadsSweep.counts)
     else {
       throw JobError(.badInput, "\(path): the model cannot be run (unknown architecture)")
     }
     metrics.readBandwidth = MachineProbe.bandwidth(for: metrics)
+    for place in metrics.sweep.indices {
+      metrics.sweep[place].readBandwidth = MachineProbe.bandwidth(
+        for: metrics, threads: metrics.sweep[place].threads)
+    }
     if json {
       Terminal.output(metrics.json.text(indent: 2) + "\n")
     } else {

@@ -88,8 +88,9 @@ struct HTMLReportTests {
           ? ["stages", "bytes", "method", "notes", "reproduction"]
           : [
             "stages", "verdicts", "pareto",
-          ] + (count > 3 ? ["training"] : []) + ["bytes", "divergence", "layers", "passages"]
-            + (count > 3 ? ["budget"] : []) + ["method", "notes", "reproduction"]))
+          ] + (count > 3 ? ["training"] : []) + ["bytes", "divergence", "layers"]
+            + (count > 3 ? ["weights"] : [])
+            + ["passages"] + (count > 3 ? ["budget"] : []) + ["method", "notes", "reproduction"]))
     // All pairs, and no more.
     let verdicts = page.elements.filter { $0.attributes["class"]?.hasPrefix("v ") ?? false }
     let pairs = count * (count - 1) / 2
@@ -162,6 +163,24 @@ struct HTMLReportTests {
     }
   }
 
+  @Test("pictures of codes and sums of bytes are those of report.json")
+  func pictures() throws {
+    let report = Self.run(4)
+    let page = HTMLDocument(HTMLReport.text(report))
+    let titles = page.elements.filter { $0.name == "title" && $0.text.hasPrefix("code ") }.map(\.text)
+    let codes = try #require(report.stages[3].distributions[0].codes)
+    #expect(
+      titles == codes.counts.enumerated().filter { $1 > 0 }.map { "code \(codes.lowest + $0): \($1)" })
+    for element in page.elements where element.name == "td" {
+      guard let label = element.attributes["data-label"], ByteNames.all.contains(label) else { continue }
+      let bytes = Int(element.text.replacing(",", with: ""))
+      let sums = report.stages.map { stage in
+        stage.tensors.filter { $0.role == (label == "other" ? "other" : "query") }.reduce(0) { $0 + $1.bytes }
+      }
+      #expect(bytes.map(sums.contains) ?? false, "\(label): \(element.text)")
+    }
+  }
+
   private enum ByteNames {
     /// Columns of sums over tensors, whose parts report.json has.
     static let all: Set<String> = [
@@ -214,9 +233,14 @@ struct HTMLReportTests {
     guard let folder = ProcessInfo.processInfo.environment["COMPRESS_TEST_PAGES"] else { return }
     for count in [1, 2, 12] {
       try HTMLReport.text(Self.run(count)).write(
-        toFile: "\(folder)/stages-\(count).html", atomically: true, encoding: .utf8)
+        toFile: "\(folder)/sample-\(count).html", atomically: true, encoding: .utf8)
     }
-    try HTMLReport.text(Samples.report(Samples.all)).write(
-      toFile: "\(folder)/failed.html", atomically: true, encoding: .utf8)
+    var encoders = [Samples.encoderStage, Samples.encoderStage]
+    encoders[0].index = 0
+    encoders[0].name = "baseline"
+    for (name, stages) in [("failed", Samples.all), ("sample-encoder", encoders)] {
+      try HTMLReport.text(Samples.report(stages)).write(
+        toFile: "\(folder)/\(name).html", atomically: true, encoding: .utf8)
+    }
   }
 }
