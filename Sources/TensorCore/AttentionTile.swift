@@ -35,6 +35,8 @@ public struct AttentionTile {
   public var results: UnsafeMutablePointer<Float>
   /// The elements from one position's results to the next position's.
   public var resultStride: Int
+  /// Where log Σ exp of each query's scores goes; nil for nowhere.
+  public var logs: UnsafeMutablePointer<Float>?
 
   /// A tile over given memory; see the properties for shapes.
   public init(
@@ -67,14 +69,48 @@ extension Kernels {
   /// Results do not depend on how queries are cut into tiles of whole multiples of four.
   public static func attention(_ tile: AttentionTile) {
     precondition(tile.group > 0 && tile.keyCount >= 0 && tile.queryCount >= 0, "impossible attention shape")
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: 4 * max(tile.keyCount, 1)) { scratch in
-      var call = ck_attention_tile(
-        q: tile.queries, k: tile.keys, v: tile.values, out: tile.results,
-        q_stride: tile.queryStride, kv_stride: tile.cacheStride, out_stride: tile.resultStride,
-        queries: tile.queryCount, group: tile.group, keys: tile.keyCount, size: tile.headSize,
-        first: tile.firstPosition, window: tile.window ?? 0, causal: tile.isCausal ? 1 : 0,
-        scale: tile.scale, scratch: scratch.baseAddress)
-      ck_attention(&call)
+    let scratch = ThreadScratch.reserve(16 * max(tile.keyCount, 1)).assumingMemoryBound(to: Float.self)
+    attend(tile, scratch)
+  }
+
+  /// The same over keys and values in half precision, which are decoded first. `tile` names no keys and values of its own.
+  ///
+  /// - Parameters:
+  ///   - keys: the first key; key j is `tile.cacheStride` numbers behind key j − 1.
+  ///   - values: the first value.
+  public static func attention(
+    _ tile: AttentionTile, halfKeys keys: UnsafePointer<UInt16>, values: UnsafePointer<UInt16>
+  ) {
+    precondition(tile.group > 0 && tile.keyCount >= 0 && tile.queryCount >= 0, "impossible attention shape")
+    let count = max(tile.keyCount, 1)
+    let width = count * tile.headSize
+    let memory = ThreadScratch.reserve(4 * (4 * count + 2 * width)).assumingMemoryBound(to: Float.self)
+    let (wideKeys, wideValues) = (memory, memory + width)
+    if tile.cacheStride == tile.headSize {
+      ck_decode_row(Int32(CK_F16), keys, wideKeys, tile.keyCount * tile.headSize)
+      ck_decode_row(Int32(CK_F16), values, wideValues, tile.keyCount * tile.headSize)
+    } else {
+      for key in 0..<tile.keyCount {
+        let (from, to) = (key * tile.cacheStride, key * tile.headSize)
+        ck_decode_row(Int32(CK_F16), keys + from, wideKeys + to, tile.headSize)
+        ck_decode_row(Int32(CK_F16), values + from, wideValues + to, tile.headSize)
+      }
     }
+    var wide = tile
+    (wide.keys, wide.values, wide.cacheStride) = (
+      UnsafePointer(wideKeys), UnsafePointer(wideValues), tile.headSize
+    )
+    attend(wide, memory + 2 * width)
+  }
+
+  /// - Parameter scratch: four numbers for each key.
+  private static func attend(_ tile: AttentionTile, _ scratch: UnsafeMutablePointer<Float>) {
+    var call = ck_attention_tile(
+      q: tile.queries, k: tile.keys, v: tile.values, out: tile.results,
+      q_stride: tile.queryStride, kv_stride: tile.cacheStride, out_stride: tile.resultStride,
+      queries: tile.queryCount, group: tile.group, keys: tile.keyCount, size: tile.headSize,
+      first: tile.firstPosition, window: tile.window ?? 0, causal: tile.isCausal ? 1 : 0,
+      scale: tile.scale, scratch: scratch, logs: tile.logs)
+    ck_attention(&call)
   }
 }

@@ -25,8 +25,8 @@ public struct TensorHistogram: Sendable, Equatable {
 }
 
 extension TensorHistogram {
-  /// The classes of weights.
-  public static let classCount = 48
+  /// The classes of weights; zero is in the middle of one.
+  public static let classCount = 49
   /// The most classes of codes.
   public static let codeClassCount = 64
   /// About how many weights are counted at most.

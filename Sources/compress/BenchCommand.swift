@@ -3,6 +3,7 @@ public import Compression
 internal import Evaluation
 internal import Foundation
 internal import ModelFiles
+internal import Models
 internal import Reporting
 internal import TensorCore
 internal import Training
@@ -41,6 +42,13 @@ struct BenchCommand: ParsableCommand {
 
   @Option(help: "Tokens generated in each run.")
   var tokens = 64
+
+  @Option(
+    help: ArgumentHelp("Tokens before the first generated one (default: up to 16).", valueName: "tokens"))
+  var after: Int?
+
+  @Option(help: "How keys and values are kept: f32, or f16 in half the memory.")
+  var kv = KVPrecision.f32
 
   @Option(help: "Runs after the warm-up, as far as they fit the time.")
   var runs = 10
@@ -146,6 +154,9 @@ struct BenchCommand: ParsableCommand {
     var latency = Latency()
     latency.promptLength = prompt
     latency.decodeLength = tokens
+    latency.decodeStart = after
+    latency.precision = kv
+    if let after { latency.promptLength = max(prompt ?? 0, after) }
     latency.runs = runs
     latency.minimumRuns = min(3, runs)
     return latency

@@ -17,24 +17,16 @@ struct DistributionPlot {
     let (left, right, top, bottom) = (Self.left, Self.right, Self.top, Self.bottom)
     let most = log10(1 + Double(max(1, (distribution.original + distribution.stored).max() ?? 1)))
     let width = (right - left) / Double(distribution.original.count)
-    func steps(_ counts: [Int]) -> [(x: Double, y: Double)] {
-      var points = [(x: left, y: bottom)]
-      for (place, count) in counts.enumerated() {
-        let height = (bottom - top) * log10(1 + Double(count)) / most
-        points.append((left + Double(place) * width, bottom - height))
-        points.append((left + Double(place + 1) * width, bottom - height))
-      }
-      return points + [(right, bottom)]
+    func heights(_ counts: [Int]) -> [Double] {
+      counts.map { bottom - (bottom - top) * log10(1 + Double($0)) / most }
     }
-    svg.path(steps(distribution.stored), "area", isClosed: true)
-    svg.path(steps(distribution.original), "outline")
+    svg.steps(heights(distribution.stored), from: left, width: width, bottom: bottom, "area")
+    svg.steps(heights(distribution.original), from: left, width: width, bottom: bottom, "outline")
     svg.line(left, bottom, right, bottom, "axis")
     let axis = Axis([-distribution.bound, distribution.bound], padding: 0, from: left, to: right)
     for tick in axis.ticks {
       svg.line(axis.place(tick), bottom, axis.place(tick), bottom + 4, "axis")
-      let half = SVG.width(Axis.label(tick), size: 11) / 2
-      let place = min(max(axis.place(tick), half + 2), svg.width - half - 2)
-      svg.text(Axis.label(tick), place, bottom + 17, anchor: .middle, "s")
+      svg.label(Axis.label(tick), axis.place(tick), bottom + 17)
     }
     svg.text("weight", (left + right) / 2, bottom + 34, anchor: .middle, "s")
     return svg.text()
@@ -63,8 +55,7 @@ struct DistributionPlot {
       let x = left + (Double(place) + 0.5) * width
       svg.line(x, bottom, x, bottom + 4, "axis")
       let text = String(codes.lowest + place * codes.step)
-      let half = SVG.width(text, size: 11) / 2
-      svg.text(text, min(max(x, half + 2), svg.width - half - 2), bottom + 17, anchor: .middle, "s")
+      svg.label(text, x, bottom + 17)
     }
     svg.text("code", (left + right) / 2, bottom + 34, anchor: .middle, "s")
     return svg.text()
@@ -89,7 +80,8 @@ extension HTMLReport {
         + "heights are logarithms, ends hold what lies beyond. Codes: how often each is used.</span>")
     return note
       + stages.enumerated().map { place, stage in
-        let pictures = stage.stage.distributions.enumerated().map {
+        let room = PageRoom(stages: stages.count).distributions(isLast: place == stages.count - 1)
+        let pictures = stage.stage.distributions.prefix(room).enumerated().map {
           pair($1, "\(stage.path).distributions[\($0)]", stage)
         }.joined()
         guard stages.count > 1 else { return pictures }
@@ -109,7 +101,7 @@ extension HTMLReport {
         + facts
     }
     return "<h3><code>\(Markup.escape(distribution.name))</code></h3>"
-      + Markup.paragraph("<span class=\"note\">\(facts)</span>") + "<div class=\"grid2\">"
+      + Markup.paragraph("<span class=\"note\">\(facts)</span>") + "<div class=\"grid3\">"
       + Markup.figure(plot.weights(), caption: "Weights") + Markup.figure(plot.codes(), caption: "Codes")
       + "</div>\n"
   }

@@ -46,7 +46,7 @@ extension HTMLReport {
     ]
     if let governor = machine.governor { facts.append("governor \(Markup.escape(governor))") }
     if !machine.features.isEmpty {
-      facts.append("can \(Markup.escape(machine.features.joined(separator: " ")))")
+      facts.append("instructions \(Markup.escape(machine.features.joined(separator: " ")))")
     }
     facts.append(Markup.escape(machine.system))
     if let bytes = latency.bytesPerToken {

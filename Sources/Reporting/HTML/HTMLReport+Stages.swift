@@ -148,6 +148,7 @@ extension HTMLReport {
       stage.stage.latency.map { latency in latency.sweep.contains { latency.readFraction(of: $0) != nil } }
         ?? false
     }
+    let hasDecode = shown.contains { $0.stage.latency?.decode != nil }
     let rows = shown.flatMap { stage -> [[String]] in
       guard let latency = stage.stage.latency else { return [] }
       return latency.byThreads.map { speed in
@@ -156,9 +157,12 @@ extension HTMLReport {
         return [
           Markup.escape(stage.label), Cited.number("\(path).threads", speed.threads, String(speed.threads)),
           Cited.rate("\(path).prefill.tokensPerSecond", speed.prefill.rate),
-          Cited.rate("\(path).decode.tokensPerSecond", speed.decode?.rate),
-          Cited.rate("\(path).decode.tokensPerSecond95", speed.decode?.slowRate),
         ]
+          + (hasDecode
+            ? [
+              Cited.rate("\(path).decode.tokensPerSecond", speed.decode?.rate),
+              Cited.rate("\(path).decode.tokensPerSecond95", speed.decode?.slowRate),
+            ] : [])
           + (hasFraction
             ? [
               latency.readFraction(of: speed).map {
@@ -168,7 +172,7 @@ extension HTMLReport {
       }
     }
     return Markup.table(
-      heads: ["stage", "threads", "prefill tok/s", "decode tok/s", "at p95"]
+      heads: ["stage", "threads", "prefill tok/s"] + (hasDecode ? ["decode tok/s", "at p95"] : [])
         + (hasFraction ? ["of bandwidth, %"] : []), rows: rows, right: [1, 2, 3, 4, 5])
   }
 

@@ -104,6 +104,37 @@ struct HTMLReportTests {
     #expect(html.contains("compress --int4 &#39;my model.bin&#39;"))
   }
 
+  @Test("12 stages of a model of 40 layers take less than a megabyte")
+  func size() throws {
+    var report = Self.run(12)
+    for place in report.stages.indices.dropFirst() {
+      report.stages[place].tensors = (0..<40).flatMap { block in
+        (0..<7).map { kind in
+          var tensor = Samples.stage().tensors[0]
+          tensor.name = "model.layers.\(block).self_attn.projection_\(kind).weight"
+          tensor.role = ["query", "key", "value", "attention-output", "gate", "up", "down"][kind]
+          tensor.outcome = TensorOutcome(method: "gptq", heldOutError: 0.00123, plainError: 0.00456)
+          return tensor
+        }
+      }
+      report.stages[place].distributions = (0..<4).map { _ in
+        var wide = Samples.distribution
+        wide.original = (0..<49).map { $0 * 100 }
+        wide.stored = wide.original
+        wide.codes = .init(lowest: -127, step: 4, counts: (0..<64).map { $0 * 1000 })
+        return wide
+      }
+      let token = TokenReport.Token(text: " word", divergence: 0.0123, loss: 1.5)
+      report.stages[place].tokens?.passages = (0..<10).map {
+        .init(chunk: $0, position: 3, mean: 0.0123, tokens: [TokenReport.Token](repeating: token, count: 24))
+      }
+    }
+    let html = HTMLReport.text(report)
+    _ = try Self.check(html, against: report.json)
+    #expect(html.utf8.count < 1_000_000, "\(html.utf8.count)")
+    #expect(html.contains("No room for pictures"))
+  }
+
   @Test("every kind of stage, and a failed one")
   func kinds() throws {
     let report = Samples.report(Samples.all)
