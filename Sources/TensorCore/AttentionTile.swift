@@ -73,33 +73,25 @@ extension Kernels {
     attend(tile, scratch)
   }
 
-  /// The same over keys and values in half precision, which are decoded first. `tile` names no keys and values of its own.
+  /// The same over keys and values in a stored format, which are decoded first; `tile` names none of its own. They lie one behind the
+  /// other.
   ///
   /// - Parameters:
-  ///   - keys: the first key; key j is `tile.cacheStride` numbers behind key j − 1.
+  ///   - keys: the first key.
   ///   - values: the first value.
+  /// - Precondition: `format` holds weights, and `tile.headSize` fills whole blocks of it.
   public static func attention(
-    _ tile: AttentionTile, halfKeys keys: UnsafePointer<UInt16>, values: UnsafePointer<UInt16>
+    _ tile: AttentionTile, keys: UnsafeRawPointer, values: UnsafeRawPointer, format: TensorFormat
   ) {
     precondition(tile.group > 0 && tile.keyCount >= 0 && tile.queryCount >= 0, "impossible attention shape")
     let count = max(tile.keyCount, 1)
     let width = count * tile.headSize
     let memory = ThreadScratch.reserve(4 * (4 * count + 2 * width)).assumingMemoryBound(to: Float.self)
-    let (wideKeys, wideValues) = (memory, memory + width)
-    if tile.cacheStride == tile.headSize {
-      ck_decode_row(Int32(CK_F16), keys, wideKeys, tile.keyCount * tile.headSize)
-      ck_decode_row(Int32(CK_F16), values, wideValues, tile.keyCount * tile.headSize)
-    } else {
-      for key in 0..<tile.keyCount {
-        let (from, to) = (key * tile.cacheStride, key * tile.headSize)
-        ck_decode_row(Int32(CK_F16), keys + from, wideKeys + to, tile.headSize)
-        ck_decode_row(Int32(CK_F16), values + from, wideValues + to, tile.headSize)
-      }
-    }
+    decode(keys, as: format, into: memory, count: tile.keyCount * tile.headSize)
+    decode(values, as: format, into: memory + width, count: tile.keyCount * tile.headSize)
     var wide = tile
-    (wide.keys, wide.values, wide.cacheStride) = (
-      UnsafePointer(wideKeys), UnsafePointer(wideValues), tile.headSize
-    )
+    (wide.keys, wide.values) = (UnsafePointer(memory), UnsafePointer(memory + width))
+    wide.cacheStride = tile.headSize
     attend(wide, memory + 2 * width)
   }
 

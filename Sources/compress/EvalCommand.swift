@@ -72,6 +72,10 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "Activations in int8, as shipped, or in f32: weights' rounding alone.")
   var activations = ActivationPrecision.int8
 
+  @Option(
+    help: "How the model keeps keys and values; the baseline always in f32. With --task f32 is used.")
+  var kv = KVPrecision.f32
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -97,6 +101,7 @@ struct EvalCommand: ParsableCommand {
     plan.tokens = evalTokens
     plan.spread = spread
     plan.activations = activations
+    plan.cache = kv
     let measurement = try ModelEvaluation.run(
       try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) },
       reference: reference, plan: plan

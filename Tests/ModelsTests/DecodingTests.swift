@@ -19,7 +19,7 @@ import Testing
     }
   }
 
-  static let shapes = KVPrecision.allCases.flatMap { precision in
+  static let shapes = [KVPrecision.f32, .f16].flatMap { precision in
     [
       Shape(heads: 1, keyValueHeads: 1, length: 16, count: 1, precision: precision),
       Shape(heads: 4, keyValueHeads: 2, length: 24, count: 255, precision: precision),
@@ -41,7 +41,7 @@ import Testing
     values.withUnsafeBufferPointer { source in
       guard let base = source.baseAddress else { return }
       Kernels.encode(
-        base, as: precision == .f16 ? .f16 : .f32, into: UnsafeMutableRawPointer(buffer.base),
+        base, as: precision == .f32 ? .f32 : .f16, into: UnsafeMutableRawPointer(buffer.base),
         count: values.count)
     }
     return buffer
@@ -59,7 +59,7 @@ import Testing
     func layout(_ values: [Float]) -> Attention.Layout {
       Attention.Layout(
         base: Self.buffer(values, shape.precision), offset: 0, headStride: room * shape.length,
-        tokenStride: shape.length, precision: shape.precision)
+        tokenStride: shape.length, format: shape.precision == .f32 ? .f32 : .f16)
     }
     func results(_ threads: Int, _ partials: ActivationScratch?) -> [Float] {
       let before = Parallel.threadCount
@@ -80,6 +80,35 @@ import Testing
         #expect(abs(Double(cut[head * shape.length + place]) - value) < 2e-5 * max(1, abs(value)))
         #expect(abs(Double(whole[head * shape.length + place]) - value) < 2e-5 * max(1, abs(value)))
       }
+    }
+  }
+
+  @Test("codes of 8 bits are what half precision is to within their rounding, whole and cut")
+  func codes() {
+    var generator = SeededGenerator(seed: 3)
+    let (count, length) = (600, 64)
+    let queries = Self.numbers(2 * length, &generator)
+    // Codes from -127 to 127 of scale 1/64 with a peak in each block: q8_0 holds them exactly.
+    var rows = (0..<count * length).map { _ in Float((generator.uniform() * 250 - 125).rounded()) / 64 }
+    for block in 0..<count * length / 32 { rows[32 * block + block % 32] = 127 / 64 }
+    let packed = FloatBuffer(count: rows.count)
+    rows.withUnsafeBufferPointer { source in
+      guard let base = source.baseAddress else { return }
+      Kernels.encodeBlocks(base, into: UnsafeMutableRawPointer(packed.base), count: rows.count)
+    }
+    let attention = Attention(heads: 2, keyValueHeads: 1, headLength: length, isCausal: true)
+    func results(_ buffer: FloatBuffer, _ format: TensorFormat, _ partials: ActivationScratch?) -> [Float] {
+      let layout = Attention.Layout(
+        base: buffer, offset: 0, headStride: 0, tokenStride: length, format: format)
+      let output = FloatBuffer(count: 2 * length)
+      attention.apply(
+        queries: Self.buffer(queries, .f32), tokens: 1, first: count - 1, keys: layout, values: layout,
+        count: count, window: nil, into: output, partials: partials)
+      return Array(UnsafeBufferPointer(start: output.base, count: 2 * length))
+    }
+    for partials in [nil, ActivationScratch()] {
+      let exact = results(Self.buffer(rows, .f32), .f32, partials)
+      for (a, b) in zip(exact, results(packed, .q8_0, partials)) { #expect(abs(a - b) < 1e-3) }
     }
   }
 
@@ -143,6 +172,8 @@ import Testing
     for step in [1, 4, 40] {
       let far = zip(exact, logits(.f16, step)).reduce(0) { max($0, abs($1.0 - $1.1)) }
       #expect(far < 0.01 * scale, "step \(step): \(far) of \(scale)")
+      let farther = zip(exact, logits(.int8, step)).reduce(0) { max($0, abs($1.0 - $1.1)) }
+      #expect(farther < 0.05 * scale, "int8, step \(step): \(farther) of \(scale)")
     }
     let (full, small) = (model.makeCache(capacity: 8), model.makeCache(capacity: 8, precision: .f16))
     #expect(small.byteCount <= full.byteCount / 2 + 8)

@@ -34,7 +34,7 @@ CASES = {
     "decode": (generate, 32, 96),
     "decode, f16 cache": (lambda tokens: generate(tokens, "--kv", "f16"), 32, 96),
     "decode, sampled": (lambda tokens: generate(tokens)[:-2] + ["--temperature", "0.8", *PROMPT], 32, 96),
-    "evaluate": (evaluate, 512, 1024),
+    "evaluate": (evaluate, 256, 512),
 }
 
 

@@ -42,25 +42,25 @@ package struct Attention: Sendable {
     package let headStride: Int
     /// Elements from one token to the next.
     package let tokenStride: Int
-    /// What elements are.
-    package var precision = KVPrecision.f32
+    /// What a token's row is stored as.
+    package let format: TensorFormat
 
     /// A layout of these parts.
     package init(
-      base: FloatBuffer, offset: Int, headStride: Int, tokenStride: Int, precision: KVPrecision = .f32
+      base: FloatBuffer, offset: Int, headStride: Int, tokenStride: Int, format: TensorFormat = .f32
     ) {
       self.base = base
       self.offset = offset
       self.headStride = headStride
       self.tokenStride = tokenStride
-      self.precision = precision
+      self.format = format
     }
 
     /// The place of a head's token.
     func place(_ head: Int, _ token: Int) -> Int { offset + head * headStride + token * tokenStride }
-    /// Half-precision numbers from a place on.
-    func halves(_ place: Int) -> UnsafePointer<UInt16> {
-      UnsafePointer((UnsafeMutableRawPointer(base.base) + 2 * place).assumingMemoryBound(to: UInt16.self))
+    /// The stored bytes from a place on, where a row begins.
+    func bytes(_ place: Int) -> UnsafeRawPointer {
+      UnsafeRawPointer(base.base) + place / format.blockSize * format.bytesPerBlock
     }
   }
 
@@ -80,7 +80,7 @@ package struct Attention: Sendable {
         queries: queries.base + offset * heads * headLength, first: first, keys: keys, values: values,
         window: window, into: output.base + offset * heads * headLength, partials: partials)
     }
-    let length = keys.precision == .f32 ? Self.tile : Self.halfTile
+    let length = keys.format == .f32 ? Self.tile : Self.halfTile
     let tiles = (tokens + length - 1) / length
     let group = heads / keyValueHeads
     let width = heads * headLength
@@ -104,9 +104,10 @@ package struct Attention: Sendable {
 
   /// One tile over the keys of a head from token `from` on.
   private func attend(_ tile: AttentionTile, _ keys: Layout, _ values: Layout, head: Int, from: Int) {
-    guard keys.precision == .f32 else {
+    guard keys.format == .f32 else {
       return Kernels.attention(
-        tile, halfKeys: keys.halves(keys.place(head, from)), values: values.halves(values.place(head, from)))
+        tile, keys: keys.bytes(keys.place(head, from)), values: values.bytes(values.place(head, from)),
+        format: keys.format)
     }
     var tile = tile
     tile.keys = UnsafePointer(keys.base.base + keys.place(head, from))

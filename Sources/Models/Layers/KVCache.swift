@@ -6,9 +6,17 @@ public enum KVPrecision: String, Sendable, CaseIterable {
   case f32
   /// In half precision: half the memory, and half of what a token of a long text reads.
   case f16
+  /// In codes of 8 bits with a scale for each 32 (`q8_0`): about a quarter. Heads that do not divide by 32 are kept in half precision.
+  case int8
 
-  /// The bytes of a number.
-  var bytes: Int { self == .f32 ? 4 : 2 }
+  /// The format of a head's row.
+  func format(headLength: Int) -> TensorFormat {
+    switch self {
+    case .f32: .f32
+    case .f16: .f16
+    case .int8: headLength % TensorFormat.q8_0.blockSize == 0 ? .q8_0 : .f16
+    }
+  }
 }
 
 /// The keys and values of the tokens seen so far.
@@ -27,6 +35,9 @@ public final class KVCache: @unchecked Sendable {
   /// The tokens that the buffers have room for.
   private var room: Int
   private let blocks, heads, headLength: Int
+  /// What a head's row is stored as, and its bytes.
+  private let format: TensorFormat
+  private let rowBytes: Int
   /// What the model keeps between passes of few tokens, so that decoding allocates nothing.
   package var workspace: AnyObject?
   /// The room of a new cache; later it doubles.
@@ -39,14 +50,11 @@ public final class KVCache: @unchecked Sendable {
     self.blocks = blocks
     self.heads = heads
     self.headLength = headLength
+    format = precision.format(headLength: headLength)
+    rowBytes = headLength / format.blockSize * format.bytesPerBlock
     room = min(capacity, KVCache.firstRoom)
-    let count = KVCache.words(blocks * heads * room * headLength, precision)
+    let count = (blocks * heads * room * rowBytes + 3) / 4
     (keys, values) = (FloatBuffer(count: count), FloatBuffer(count: count))
-  }
-
-  /// The words of four bytes that `count` numbers take.
-  private static func words(_ count: Int, _ precision: KVPrecision) -> Int {
-    (count * precision.bytes + 3) / 4
   }
 
   /// Forgets all tokens from `count` on.
@@ -68,11 +76,11 @@ public final class KVCache: @unchecked Sendable {
   }
 
   private func copy(_ buffer: FloatBuffer, room wider: Int) -> FloatBuffer {
-    let result = FloatBuffer(count: KVCache.words(blocks * heads * wider * headLength, precision))
+    let result = FloatBuffer(count: (blocks * heads * wider * rowBytes + 3) / 4)
     let (from, to) = (UnsafeRawPointer(buffer.base), UnsafeMutableRawPointer(result.base))
-    let token = headLength * precision.bytes
     for row in 0..<blocks * heads {
-      (to + row * wider * token).copyMemory(from: from + row * room * token, byteCount: count * token)
+      (to + row * wider * rowBytes).copyMemory(
+        from: from + row * room * rowBytes, byteCount: count * rowBytes)
     }
     return result
   }
@@ -81,19 +89,19 @@ public final class KVCache: @unchecked Sendable {
   func layout(_ buffer: FloatBuffer, block: Int) -> Attention.Layout {
     Attention.Layout(
       base: buffer, offset: block * heads * room * headLength, headStride: room * headLength,
-      tokenStride: headLength, precision: precision)
+      tokenStride: headLength, format: format)
   }
 
   /// Stores one token's heads at a position of a block.
   func store(_ row: UnsafePointer<Float>, in buffer: FloatBuffer, block: Int, position: Int) {
     for head in 0..<heads {
-      let place = ((block * heads + head) * room + position) * headLength
+      let target =
+        UnsafeMutableRawPointer(buffer.base) + ((block * heads + head) * room + position) * rowBytes
       let source = row + head * headLength
-      switch precision {
-      case .f32: (buffer.base + place).update(from: source, count: headLength)
-      case .f16:
-        Kernels.encode(
-          source, as: .f16, into: UnsafeMutableRawPointer(buffer.base) + 2 * place, count: headLength)
+      switch format {
+      case .f32: target.copyMemory(from: source, byteCount: rowBytes)
+      case .q8_0: Kernels.encodeBlocks(source, into: target, count: headLength)
+      default: Kernels.encode(source, as: format, into: target, count: headLength)
       }
     }
   }

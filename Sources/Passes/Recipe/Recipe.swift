@@ -62,6 +62,8 @@ public struct EvaluationPlan: Sendable, Equatable {
   public var threadsSweep: [Int]?
   /// Whether a pruned model is compared with one that is only quantized, at equal bytes and at equal latency.
   public var frontier = true
+  /// How the model keeps keys and values; no part of a recipe, which measures with ``KVPrecision/f32``.
+  public var cache = KVPrecision.f32
   /// What activations become before they meet quantized weights.
   public var activations = ActivationPrecision.int8
 
