@@ -31,9 +31,9 @@ def evaluate(tokens):
 
 # name: command for a number of tokens, fewer tokens, more tokens
 CASES = {
-    "decode": (generate, 32, 96),
-    "decode, f16 cache": (lambda tokens: generate(tokens, "--kv", "f16"), 32, 96),
-    "decode, sampled": (lambda tokens: generate(tokens)[:-2] + ["--temperature", "0.8", *PROMPT], 32, 96),
+    "decode": (generate, 16, 48),
+    "decode, f16 cache": (lambda tokens: generate(tokens, "--kv", "f16"), 16, 48),
+    "decode, sampled": (lambda tokens: generate(tokens)[:-2] + ["--temperature", "0.8", *PROMPT], 16, 48),
     "evaluate": (evaluate, 256, 512),
 }
 
