@@ -32,4 +32,14 @@ public struct CalibrationSet: Sendable {
   public var tokenCount: Int { sequences.reduce(0) { $0 + $1.count } }
   /// The number of tokens that choices are made on.
   public var heldOutTokenCount: Int { heldOut.reduce(0) { $0 + $1.count } }
+
+  /// Whole sequences at even distances, about `tokens` tokens of them, and none that is held out; all where there are no more.
+  func spread(tokens: Int) -> CalibrationSet {
+    var result = self
+    result.heldOut = []
+    guard tokenCount > tokens else { return result }
+    let wanted = max(1, sequences.count * tokens / tokenCount)
+    result.sequences = (0..<wanted).map { sequences[$0 * sequences.count / wanted] }
+    return result
+  }
 }

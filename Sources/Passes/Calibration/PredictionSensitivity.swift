@@ -28,7 +28,7 @@ struct PredictionSensitivity: Sendable {
   private(set) var frequencies: [Double] = []
 
   /// The tokens that gradients are taken of, unless their hidden states take more than ``stateBytes``.
-  private static let mostTokens = 16384
+  static let mostTokens = 16384
   private static let stateBytes = 1 << 30
   /// The bytes of matrices G that are held as a whole.
   private static let matrixBytes = 1 << 30
@@ -38,14 +38,20 @@ struct PredictionSensitivity: Sendable {
   /// Runs the model of `checkpoint` on some of the calibration sequences, forwards and backwards; nil when it has no
   /// gradients here.
   ///
+  /// - Parameters:
+  ///   - tokens: how many tokens gradients are taken of at most.
+  ///   - meansOnly: whether the means of diagonals are enough.
   /// - Throws: ``PassError`` when activations are not finite.
-  init?(_ checkpoint: Checkpoint, calibration: CalibrationSet, context: PassContext) throws {
+  init?(
+    _ checkpoint: Checkpoint, calibration: CalibrationSet, context: PassContext,
+    tokens mostTokens: Int = PredictionSensitivity.mostTokens, meansOnly: Bool = false
+  ) throws {
     guard let model = checkpoint.architecture?.blockwise as? any GradientModel, model.outputName != nil else {
       return nil
     }
     let perToken = (model.blockCount + 2) * model.hiddenWidth * 4
-    let limit = max(256, min(Self.mostTokens, Self.stateBytes / max(1, perToken)))
-    let chosen = Self.spread(calibration.sequences, tokens: limit)
+    let limit = max(256, min(mostTokens, Self.stateBytes / max(1, perToken)))
+    let chosen = calibration.spread(tokens: limit).sequences
     guard !chosen.isEmpty else { return nil }
     var walk = GradientWalk(model, checkpoint, sequences: chosen, context: context)
     try walk.goForward()
@@ -54,12 +60,14 @@ struct PredictionSensitivity: Sendable {
     frequencies = walk.frequencies
     var room = Self.matrixBytes
     for index in (0..<model.blockCount).reversed() {
-      for (name, gram, count) in try walk.goBack(block: index, gradient: states) {
+      for (name, gram, count) in try walk.goBack(block: index, gradient: states, meansOnly: meansOnly) {
         guard gram.allSatisfy(\.isFinite) else {
           throw PassError(
             "'\(name)': the model's gradients are not finite on calibration text; use --method rtn")
         }
-        if gram.count * 4 <= room {
+        if meansOnly {
+          layers[name] = .mean(Double(gram.first ?? 0))
+        } else if gram.count * 4 <= room {
           layers[name] = .full(gram, count: count)
           room -= gram.count * 4
         } else {
@@ -68,15 +76,8 @@ struct PredictionSensitivity: Sendable {
         }
       }
     }
+    guard !meansOnly else { return }
     embeddingGram = walk.gram(of: states.base, columns: model.hiddenWidth, rows: walk.tokens)
-  }
-
-  /// Sequences at even distances until there are `tokens` tokens.
-  private static func spread(_ sequences: [[Int]], tokens: Int) -> [[Int]] {
-    let all = sequences.reduce(0) { $0 + $1.count }
-    guard all > tokens else { return sequences }
-    let wanted = max(1, sequences.count * tokens / all)
-    return (0..<wanted).map { sequences[$0 * sequences.count / wanted] }
   }
 }
 
@@ -203,15 +204,17 @@ private struct GradientWalk {
     }
   }
 
-  /// Goes back through a block; G of each of its layers.
-  mutating func goBack(block index: Int, gradient: ActivationStore) throws -> [(String, [Float], Int)] {
+  /// Goes back through a block; G of each of its layers, or the mean of its diagonal alone.
+  mutating func goBack(
+    block index: Int, gradient: ActivationStore, meansOnly: Bool
+  ) throws -> [(String, [Float], Int)] {
     try context.progress(
       "sensitivity", Double(3 * model.blockCount - 2 * index) / Double(3 * model.blockCount))
     let lookup = try lookup(model.tensorNames(ofBlock: index))
     var grams: [(name: String, gram: [Float], count: Int)] = []
     for name in model.steps(ofBlock: index).flatMap(\.layers) {
       let count = tensors[name]?.rowCount ?? 0
-      grams.append((name, [Float](repeating: 0, count: count * count), count))
+      grams.append((name, [Float](repeating: 0, count: meansOnly ? 1 : count * count), count))
     }
     let factor = 1 / Float(max(1, tokens))
     for range in ranges {
@@ -221,6 +224,11 @@ private struct GradientWalk {
       ) { name, outputs in
         guard let place = grams.firstIndex(where: { $0.name == name }) else { return }
         let columns = grams[place].count
+        if meansOnly {
+          let squares = Kernels.dotWide(outputs, outputs, count: range.count * columns)
+          grams[place].gram[0] += Float(squares / Double(max(1, columns))) * factor
+          return
+        }
         grams[place].gram.withUnsafeMutableBufferPointer {
           guard let base = $0.baseAddress else { return }
           LinearAlgebra.addGram(of: outputs, rows: range.count, columns: columns, factor: factor, to: base)

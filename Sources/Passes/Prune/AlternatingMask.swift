@@ -1,92 +1,131 @@
 package import TensorCore
 
-/// Masks by alternating directions (ALPS, arXiv 2406.07831): weights that fit and weights that are sparse are drawn together until the
-/// support stands still.
+/// Masks by alternating directions (ALPS, arXiv 2406.07831), stopped early: weights that fit and weights that are sparse are drawn together.
 ///
-/// In coordinates scaled by √H_jj. W ← (V H + ρ D − U)(H + ρI)⁻¹, D ← the largest of W + U/ρ, U ← U + ρ (W − D); ρ begins at 0.1 and grows
-/// every third step by 1.3, 1.2 or 1.1 as more than 10 %, more than 0.5 % or less of the support changed.
-package enum AlternatingMask {
-  private static let firstPenalty = 0.1
-  private static let mostSteps = 120
-  /// What is added to the scaled diagonal, which is 1.
-  private static let ridge = 0.01
+/// In coordinates scaled by √H_jj, with a penalty ρ that stays: W ← (V H + ρ D − U)(H + ρI)⁻¹, D ← the largest of W + U/ρ,
+/// U ← U + ρ (W − D), from D = the largest of V and U = 0. As U is ρ (W + U/ρ) where D is zero and zero elsewhere, and
+/// V H (H + ρI)⁻¹ = V − ρ V (H + ρI)⁻¹, a step is one product: C ← V − T K + (C where it was dropped), with K = ρ (H + ρI)⁻¹ and
+/// T = V + C where dropped, V − C where kept. Few steps find what many do: the weights are fitted to the mask afterwards.
+package struct AlternatingMask {
+  /// ρ: of the order of the scaled covariance's diagonal, which is 1. A tenth of it never settles.
+  package static let penalty = 1.0
+  /// The steps that are made.
+  package static let steps = 6
+  /// What is added to the scaled diagonal.
+  package static let ridge = 0.01
 
-  /// The mask of `target` for inputs with the covariance `gram`.
+  /// √H_jj.
+  private let scales: [Float]
+  /// K: in half as many bits as the weights, for it only says which of them stay.
+  private let inverse: WeightMatrix
+
+  /// What masks for inputs with the covariance `gram` have in common.
   ///
-  /// - Parameters:
-  ///   - gram: columns × columns.
-  ///   - rowWeights: what an error in each row's outputs costs, where rows compete.
-  ///   - choose: the mask of scores, none negative.
+  /// - Parameter gram: columns × columns.
   /// - Throws: ``PassError`` when the covariance is not finite.
-  package static func mask(
-    of target: Matrix, gram: [Float], rowWeights: [Float]? = nil, choose: (Matrix) -> PruneMask
-  ) throws -> PruneMask {
-    let (m, n) = (target.rows, target.columns)
+  package init(gram: [Float], columns n: Int) throws {
     let scales = (0..<n).map { max(gram[$0 * n + $0], .leastNormalMagnitude).squareRoot() }
-    var h = [Double](repeating: 0, count: n * n)
-    for i in 0..<n {
-      for j in 0..<n { h[i * n + j] = Double(gram[i * n + j]) / (Double(scales[i]) * Double(scales[j])) }
-      h[i * n + i] += ridge
-    }
-    let scaled = target.scalingColumns(by: scales)
-    let fitted = product(scaled.elements, h.map { Float($0) }, m, n)
-    func chosen(_ w: [Float]) -> PruneMask {
-      var scores = Matrix(rows: m, columns: n, elements: w.map { abs($0) })
-      if let rowWeights {
-        for place in scores.elements.indices { scores.elements[place] *= rowWeights[place / n] }
+    self.scales = scales
+    var h = [Double](unsafeUninitializedCapacity: n * n) { target, count in
+      nonisolated(unsafe) let target = target
+      Parallel.forEach(n) { i in
+        for j in 0..<n {
+          target[i * n + j] = Double(gram[i * n + j]) / (Double(scales[i]) * Double(scales[j]))
+        }
+        target[i * n + i] += Self.ridge + Self.penalty
       }
-      return choose(scores)
+      count = n * n
     }
-    var mask = chosen(scaled.elements)
-    var d = mask.applied(to: scaled).elements
-    var u = [Float](repeating: 0, count: m * n)
-    var (rho, last) = (firstPenalty, mask)
-    let kept = max(1, m * n - mask.count)
-    var inverse = try inverse(h, n, adding: rho)
-    for step in 1...mostSteps {
-      let penalty = Float(rho)
-      var right = fitted
-      for place in right.indices { right[place] += penalty * d[place] - u[place] }
-      let w = product(right, inverse, m, n)
-      var candidate = w
-      for place in candidate.indices { candidate[place] += u[place] / penalty }
-      mask = chosen(candidate)
-      for place in d.indices {
-        d[place] = mask.dropped[place] ? 0 : candidate[place]
-        u[place] += penalty * (w[place] - d[place])
-      }
-      guard step % 3 == 0 else { continue }
-      let changes = zip(mask.dropped, last.dropped).reduce(0) { $0 + ($1.0 != $1.1 && $1.1 ? 1 : 0) }
-      if changes == 0 { break }
-      last = mask
-      let share = Double(changes) / Double(kept)
-      rho *= share > 0.1 ? 1.3 : share > 0.005 ? 1.2 : 1.1
-      if share < 0.001 { break }
-      inverse = try Self.inverse(h, n, adding: rho)
-    }
-    return mask
-  }
-
-  private static func inverse(_ h: [Double], _ n: Int, adding rho: Double) throws -> [Float] {
-    var matrix = h
-    for place in 0..<n { matrix[place * n + place] += rho }
     do {
-      try LinearAlgebra.cholesky(&matrix, count: n)
-      return try LinearAlgebra.inverse(ofCholesky: matrix, count: n).map { Float($0) }
+      try LinearAlgebra.cholesky(&h, count: n)
+      h = try LinearAlgebra.inverse(ofCholesky: h, count: n)
     } catch {
       throw PassError("a covariance of activations has no Cholesky factor: calibrate on more text")
     }
+    let numbers = h.map { Float(Self.penalty * $0) }
+    let bytes = ByteRegion(count: 2 * n * n) { target in
+      if let base = target.baseAddress { Kernels.encode(numbers, as: .bf16, into: base, count: n * n) }
+    }
+    inverse = WeightMatrix(rows: n, columns: n, format: .bf16, bytes: bytes, roundsActivations: true)
   }
 
-  private static func product(_ a: [Float], _ b: [Float], _ rows: Int, _ n: Int) -> [Float] {
-    [Float](unsafeUninitializedCapacity: rows * n) { target, count in
-      a.withUnsafeBufferPointer { a in
-        b.withUnsafeBufferPointer { b in
-          guard let a = a.baseAddress, let b = b.baseAddress, let c = target.baseAddress else { return }
-          LinearAlgebra.multiply(a, b, transposed: false, rows: rows, inner: n, columns: n, into: c)
+  /// The mask of `target` and the weights that came with it, zero where it drops.
+  ///
+  /// - Parameter choose: the mask of scores, none negative.
+  package func solve(_ target: Matrix, choose: (Matrix) -> PruneMask) -> (mask: PruneMask, weights: Matrix) {
+    let (m, n) = (target.rows, target.columns)
+    let v = target.scalingColumns(by: scales)
+    var candidate = v
+    var mask = choose(Self.sizes(v))
+    var work = Matrix(rows: m, columns: n)
+    let scratch = ActivationScratch()
+    for step in 0..<Self.steps {
+      // What the first step starts from has no U yet.
+      Self.update(&work, v, candidate, mask) { v, c, isDropped in
+        isDropped ? (step == 0 ? v : v + c) : v - c
+      }
+      var change = Matrix(rows: m, columns: n)
+      work.elements.withUnsafeBufferPointer { x in
+        change.elements.withUnsafeMutableBufferPointer { y in
+          if let x = x.baseAddress, let y = y.baseAddress {
+            inverse.multiply(x, tokens: m, into: y, scratch: scratch)
+          }
         }
       }
-      count = rows * n
+      Self.update(&work, v, candidate, mask) { v, c, isDropped in isDropped && step > 0 ? v + c : v }
+      Self.subtract(change, from: &work)
+      swap(&work, &candidate)
+      mask = choose(Self.sizes(candidate))
+    }
+    return (mask, mask.applied(to: candidate.scalingColumns(by: scales.map { 1 / $0 })))
+  }
+
+  private static func sizes(_ matrix: Matrix) -> Matrix {
+    var result = matrix
+    forEachRow(&result) { line, row in
+      for column in 0..<matrix.columns { line[column] = abs(line[column]) }
+    }
+    return result
+  }
+
+  private static func subtract(_ matrix: Matrix, from result: inout Matrix) {
+    matrix.elements.withUnsafeBufferPointer { x in
+      guard let x = x.baseAddress else { return }
+      nonisolated(unsafe) let source = x
+      forEachRow(&result) { line, row in
+        Kernels.addScaled(-1, source + row * matrix.columns, to: line, count: matrix.columns)
+      }
+    }
+  }
+
+  private static func update(
+    _ result: inout Matrix, _ v: Matrix, _ c: Matrix, _ mask: PruneMask,
+    _ value: @Sendable (_ v: Float, _ c: Float, _ isDropped: Bool) -> Float
+  ) {
+    let n = v.columns
+    v.elements.withUnsafeBufferPointer { v in
+      c.elements.withUnsafeBufferPointer { c in
+        mask.dropped.withUnsafeBufferPointer { dropped in
+          nonisolated(unsafe) let (v, c, dropped) = (v, c, dropped)
+          forEachRow(&result) { line, row in
+            for column in 0..<n {
+              let place = row * n + column
+              line[column] = value(v[place], c[place], dropped[place])
+            }
+          }
+        }
+      }
+    }
+  }
+
+  private static func forEachRow(
+    _ matrix: inout Matrix, _ body: @Sendable (UnsafeMutablePointer<Float>, Int) -> Void
+  ) {
+    let (rows, columns) = (matrix.rows, matrix.columns)
+    matrix.elements.withUnsafeMutableBufferPointer {
+      guard let base = $0.baseAddress else { return }
+      nonisolated(unsafe) let target = base
+      Parallel.forEach(rows) { body(target + $0 * columns, $0) }
     }
   }
 }

@@ -20,8 +20,10 @@ final class CalibratedPruning {
   private var replaced: [String: StoredTensor] = [:]
   private var outcomes: [String: TensorOutcome] = [:]
 
-  /// Steps of conjugate gradients behind a mask.
-  static let steps = 10
+  /// Steps of conjugate gradients behind a mask: few where alternating directions left weights that nearly fit it.
+  static func steps(_ method: PrunePass.Method) -> Int { method == .admm ? 3 : 10 }
+  /// The tokens by which matrices are weighed against each other; a few say as much as many.
+  private static let allocationTokens = 2048
   /// What is added to the diagonal of H, as a part of its mean.
   private static let ridge = 0.01
   /// How far a matrix's share may be from the model's.
@@ -41,12 +43,10 @@ final class CalibratedPruning {
 
   /// The pruned model.
   func pruned() throws -> PassResult {
-    if method.refits || pass.allocation == .loss {
-      sensitivity = try PredictionSensitivity(checkpoint, calibration: calibration, context: context)
-    }
     try allocate()
     var options = CalibrationSweep.Options()
     options.observesOutputs = method.refits
+    options.runsAsStored = true
     let spill = TensorSpill()
     try sweep.run(options) { step in
       var result: [String: StoredTensor] = [:]
@@ -54,7 +54,7 @@ final class CalibratedPruning {
       for layer in step.layers where self.chosen.contains(layer.name) {
         let name = layer.name
         guard step.observation.tokens > 0, let tensor = self.checkpoint.tensor(name) else { continue }
-        let seen = try shared ?? Shared(step, moves: self.method.refits)
+        let seen = try shared ?? Shared(step, self.method)
         shared = seen
         let matrix = try self.prune(try layer.weights, name, step.observation, seen)
         var copy = tensor
@@ -91,12 +91,18 @@ final class CalibratedPruning {
     }
     var allocation = SparsityAllocation()
     var outliers: [(block: Int, names: [String: Int], above: Int, count: Int)] = []
+    let few = calibration.spread(tokens: Self.allocationTokens)
+    if pass.allocation == .loss {
+      sensitivity = try PredictionSensitivity(
+        checkpoint, calibration: few, context: context, tokens: Self.allocationTokens, meansOnly: true)
+    }
+    guard let sweep = CalibrationSweep(checkpoint, calibration: few, context: context) else { return }
     try sweep.observe { step in
       guard step.observation.tokens > 0 else { return }
       let layers = try step.layers.filter { self.chosen.contains($0.name) }.map { ($0.name, try $0.weights) }
       guard !layers.isEmpty else { return }
       if self.pass.allocation == .loss {
-        for (name, losses) in try self.losses(layers, step.observation) {
+        for (name, losses) in self.losses(layers, step.observation) {
           allocation.add(name, losses: losses)
         }
         return
@@ -123,20 +129,22 @@ final class CalibratedPruning {
     }
   }
 
-  /// What losing each weight costs at best: ½ G w² / (H⁻¹)_jj, G being the mean over the layer's outputs.
+  /// What losing each weight costs by itself: ½ G w² H_jj, G being the mean over the layer's outputs.
   private func losses(
     _ layers: [(name: String, weights: Matrix)], _ observation: LayerObservation
-  ) throws -> [(String, Matrix)] {
-    let n = observation.width
-    let inverse = try LatticeFactor(observation.gram.map { Double($0) }, count: n, ridge: Self.ridge)
-      .inverse()
-    let columns = (0..<n).map { 1 / max(inverse[$0 * n + $0], .leastNormalMagnitude) }
+  ) -> [(String, Matrix)] {
+    let (n, inputs) = (observation.width, observation.diagonal)
     return layers.map { name, weights in
       let g = outputMean(of: name) ?? 1 / max(weights.quadraticForm(observation.gram), 1e-30)
+      let columns = inputs.map { Float(0.5 * g * Double($0)) }
       var result = weights
-      for place in result.elements.indices {
-        let w = Double(weights.elements[place])
-        result.elements[place] = Float(0.5 * g * w * w * columns[place % n])
+      result.elements.withUnsafeMutableBufferPointer {
+        guard let base = $0.baseAddress else { return }
+        nonisolated(unsafe) let target = base
+        Parallel.forEach(weights.rows) { row in
+          let line = target + row * n
+          for column in 0..<n { line[column] *= line[column] * columns[column] }
+        }
       }
       return (name, result)
     }
@@ -166,18 +174,23 @@ final class CalibratedPruning {
   private struct Shared {
     let factor: FeedbackFactor
     let movement: TargetMovement?
+    let alternating: AlternatingMask?
     /// H with its ridge.
     let gram: [Float]
+    let refit: MaskedRefit.Gram?
 
-    init(_ step: CalibrationSweep.Step, moves: Bool) throws {
+    init(_ step: CalibrationSweep.Step, _ method: PrunePass.Method) throws {
       let observation = step.observation
       let n = observation.width
       factor = try FeedbackFactor(gram: observation.gram, count: n)
-      movement = moves ? try TargetMovement(step, factor: factor) : nil
+      movement = method.refits ? try TargetMovement(step, factor: factor) : nil
+      alternating =
+        method == .admm ? try AlternatingMask(gram: observation.gram, columns: n) : nil
       let mean = observation.diagonal.reduce(0.0) { $0 + Double($1) } / Double(max(1, n))
       var gram = observation.gram
       for place in 0..<n { gram[place * n + place] += Float(mean > 0 ? factor.ridge * mean : 1) }
       self.gram = gram
+      refit = method.refits ? MaskedRefit.Gram(gram, columns: n, isRounded: true) : nil
     }
   }
 
@@ -224,13 +237,13 @@ final class CalibratedPruning {
     if let moved = shared.movement?.movement(of: weights, at: 0..<weights.rows) {
       for place in moved.indices { target.elements[place] += Self.blend * moved[place] }
     }
-    let outputs = try outputs(of: name, rows: weights.rows)
-    let mask =
-      method == .admm
-      ? try AlternatingMask.mask(of: target, gram: observation.gram, choose: choose)
-      : choose(Self.scores(target, observation))
-    let refit = MaskedRefit(target: target, gram: shared.gram, outputs: outputs)
-    let result = refit.refit(from: target, mask: mask, iterations: Self.steps)
+    let (mask, start) =
+      shared.alternating?.solve(target, choose: choose) ?? (choose(Self.scores(target, observation)), target)
+    var result = mask.applied(to: start)
+    if let gram = shared.refit {
+      result = MaskedRefit(target: target, gram: gram)
+        .refit(from: start, mask: mask, iterations: Self.steps(method))
+    }
     let error = try RoundingSample(weights, heldOut: observation.heldOut, format: .f32).error(
       of: result.bytes)
     outcomes[name] = TensorOutcome(method: method.rawValue, heldOutError: error, blend: Double(Self.blend))
@@ -239,16 +252,4 @@ final class CalibratedPruning {
 
   /// How far targets are moved towards the weights that suit the pruned model's inputs.
   static let blend: Float = 1
-  /// What is added to the diagonal of G, as a part of its mean: it comes from fewer and noisier numbers than H.
-  private static let outputRidge: Float = 0.5
-
-  /// G with its ridge, where the model has gradients.
-  private func outputs(of name: String, rows: Int) throws -> [Float]? {
-    guard case .full(let gram, let count)? = sensitivity?.layers[name], count == rows else { return nil }
-    let mean = (0..<count).reduce(0.0) { $0 + Double(gram[$1 * count + $1]) } / Double(max(1, count))
-    guard mean > 0, mean.isFinite else { return nil }
-    var result = gram.map { $0 / Float(mean) }
-    for place in 0..<count { result[place * count + place] += Self.outputRidge }
-    return result
-  }
 }

@@ -72,8 +72,20 @@ package struct PruneMask: Sendable, Equatable {
   /// `matrix` with zeros where weights are dropped.
   package func applied(to matrix: Matrix) -> Matrix {
     var result = matrix
-    for place in dropped.indices where dropped[place] { result.elements[place] = 0 }
+    result.elements.withUnsafeMutableBufferPointer { if let base = $0.baseAddress { clear(base) } }
     return result
+  }
+
+  /// Sets what is dropped of rows × columns numbers to zero.
+  func clear(_ values: UnsafeMutablePointer<Float>) {
+    let columns = columns
+    dropped.withUnsafeBufferPointer { dropped in
+      guard let base = dropped.baseAddress else { return }
+      nonisolated(unsafe) let (values, marks) = (values, base)
+      Parallel.forEach(rows) { row in
+        for place in row * columns..<(row + 1) * columns { values[place] = marks[place] ? 0 : values[place] }
+      }
+    }
   }
 }
 

@@ -38,7 +38,7 @@ struct CalibratedMethodTests {
     let wide = sample.wide(0.01)
     let gram = wide.flatMap { $0.map { Float($0) } }
     let mask = PruneMask(lowest: magnitudes(sample.weights), .share(0.5), scope: .row)
-    let problem = MaskedRefit(target: sample.weights, gram: gram)
+    let problem = MaskedRefit(target: sample.weights, gram: MaskedRefit.Gram(gram, columns: 24))
     let found = problem.refit(from: sample.weights, mask: mask, iterations: 200)
     for row in 0..<4 {
       let kept = (0..<24).filter { !mask.dropped[row * 24 + $0] }
@@ -53,36 +53,20 @@ struct CalibratedMethodTests {
     }
   }
 
-  @Test(
-    "outputs that depend on each other: the gradient vanishes on the kept weights, and each step lowers the loss"
-  )
-  func refitTogether() {
-    let sample = RoundingCase(rows: 6, columns: 20, tokens: 200, seed: 57)
-    let outputs = RoundingCase(rows: 1, columns: 6, tokens: 50, seed: 58).wide(0.1)
-    let wide = sample.wide(0.01)
+  @Test("each step of a fit lowers the loss, products in half as many bits, too", arguments: [false, true])
+  func stepsDown(isRounded: Bool) {
+    let sample = RoundingCase(rows: 8, columns: 64, tokens: 300, seed: 57)
+    let gram = sample.wide(0.01).flatMap { $0.map { Float($0) } }
     let mask = PruneMask(lowest: magnitudes(sample.weights), .share(0.5), scope: .tensor)
     let problem = MaskedRefit(
-      target: sample.weights, gram: wide.flatMap { $0.map { Float($0) } },
-      outputs: outputs.flatMap { $0.map { Float($0) } })
-    var losses: [Double] = []
-    for count in [0, 1, 2, 5, 10, 300] {
-      losses.append(problem.loss(of: problem.refit(from: sample.weights, mask: mask, iterations: count)))
+      target: sample.weights, gram: MaskedRefit.Gram(gram, columns: 64, isRounded: isRounded))
+    let exact = MaskedRefit(target: sample.weights, gram: MaskedRefit.Gram(gram, columns: 64))
+    let losses = [0, 1, 2, 3, 5, 10].map {
+      exact.loss(of: problem.refit(from: sample.weights, mask: mask, iterations: $0))
     }
-    for (before, after) in zip(losses, losses.dropFirst()) { #expect(after <= before * (1 + 1e-6)) }
-    let q = problem.refit(from: sample.weights, mask: mask, iterations: 300)
-    var largest = 0.0
-    for row in 0..<6 {
-      for column in 0..<20 where !mask.dropped[row * 20 + column] {
-        var slope = 0.0
-        for i in 0..<6 {
-          for j in 0..<20 {
-            slope += outputs[row][i] * Double(sample.weights[i, j] - q[i, j]) * wide[j][column]
-          }
-        }
-        largest = max(largest, abs(slope))
-      }
-    }
-    #expect(largest < 1e-3 * losses[0].squareRoot())
+    for (before, after) in zip(losses, losses.dropFirst()) { #expect(after <= before * (1 + 1e-4)) }
+    let best = exact.loss(of: exact.refit(from: sample.weights, mask: mask, iterations: 200))
+    #expect(losses[5] - best < 0.02 * (losses[0] - best))
   }
 
   @Test("masks by alternating directions are those of the definition")
@@ -90,19 +74,28 @@ struct CalibratedMethodTests {
     let sample = RoundingCase(rows: 6, columns: 24, tokens: 200, seed: 61)
     for pattern in [SparsityPattern.share(0.5), .groups(kept: 2, of: 4)] {
       let scope = PruneMask.Scope.tensor
-      let found = try AlternatingMask.mask(of: sample.weights, gram: sample.gram) {
+      let (found, weights) = try AlternatingMask(gram: sample.gram, columns: 24).solve(sample.weights) {
         PruneMask(lowest: $0, pattern, scope: scope)
       }
-      let naive = NaivePruning.alternating(sample.weights, gram: sample.gram, steps: 120) { scores in
+      let naive = NaivePruning.alternating(
+        sample.weights, gram: sample.gram, penalty: AlternatingMask.penalty, steps: AlternatingMask.steps,
+        ridge: AlternatingMask.ridge
+      ) { scores in
         let matrix = Matrix(rows: 6, columns: 24, elements: scores.flatMap { $0.map { Float($0) } })
         let mask = PruneMask(lowest: matrix, pattern, scope: scope)
         return (0..<6).map { row in (0..<24).map { mask.dropped[row * 24 + $0] } }
       }
-      let same = zip(found.dropped, naive.flatMap { $0 }).filter { $0 == $1 }.count
-      #expect(same >= 6 * 24 - 4, "\(same) of \(6 * 24)")
+      let same = zip(found.dropped, naive.mask.flatMap { $0 }).filter { $0 == $1 }.count
+      // K is in bfloat16: a mask may differ where weights are worth the same.
+      #expect(same >= 6 * 24 - 2, "\(same) of \(6 * 24)")
+      for row in 0..<6 {
+        for column in 0..<24 where !found.dropped[row * 24 + column] && !naive.mask[row][column] {
+          #expect(abs(Double(weights[row, column]) - naive.weights[row][column]) < 0.01)
+        }
+      }
       // And better than the largest weights, each with its least squares.
       let gram = sample.wide(0.01).flatMap { $0.map { Float($0) } }
-      let problem = MaskedRefit(target: sample.weights, gram: gram)
+      let problem = MaskedRefit(target: sample.weights, gram: MaskedRefit.Gram(gram, columns: 24))
       let plain = PruneMask(lowest: magnitudes(sample.weights), pattern, scope: scope)
       let (a, b) = (
         problem.loss(of: problem.refit(from: sample.weights, mask: found, iterations: 100)),

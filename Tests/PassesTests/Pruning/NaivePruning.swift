@@ -58,26 +58,25 @@ enum NaivePruning {
 
   /// ALPS's support: scores |·| of W + U/ρ, the lowest `drop(scores)` dropped.
   static func alternating(
-    _ weights: Matrix, gram: [Float], steps: Int, drop: ([[Double]]) -> [[Bool]]
-  ) -> [[Bool]] {
+    _ weights: Matrix, gram: [Float], penalty rho: Double, steps: Int, ridge: Double,
+    drop: ([[Double]]) -> [[Bool]]
+  ) -> (mask: [[Bool]], weights: [[Double]]) {
     let (m, n) = (weights.rows, weights.columns)
     let scale = (0..<n).map { Double(gram[$0 * n + $0]).squareRoot() }
     let h = (0..<n).map { i in
-      (0..<n).map { Double(gram[i * n + $0]) / scale[i] / scale[$0] + (i == $0 ? 0.01 : 0) }
+      (0..<n).map { Double(gram[i * n + $0]) / scale[i] / scale[$0] + (i == $0 ? ridge : 0) }
     }
     func times(_ a: [[Double]], _ b: [[Double]]) -> [[Double]] {
       a.map { row in (0..<n).map { j in (0..<n).reduce(0.0) { $0 + row[$1] * b[$1][j] } } }
     }
     let w0 = (0..<m).map { row in (0..<n).map { Double(weights[row, $0]) * scale[$0] } }
     let fitted = times(w0, h)
+    let inverse = NaiveFeedback.inverted(
+      (0..<n).map { i in (0..<n).map { h[i][$0] + (i == $0 ? rho : 0) } })
     var mask = drop(w0.map { $0.map { abs($0) } })
     var d = zip(w0, mask).map { zip($0, $1).map { $1 ? 0 : $0 } }
     var u = w0.map { $0.map { _ in 0.0 } }
-    var (rho, last) = (0.1, mask)
-    let kept = max(1, mask.reduce(0) { $0 + $1.filter { !$0 }.count })
-    for step in 1...steps {
-      let inverse = NaiveFeedback.inverted(
-        (0..<n).map { i in (0..<n).map { h[i][$0] + (i == $0 ? rho : 0) } })
+    for _ in 0..<steps {
       let right = (0..<m).map { i in (0..<n).map { fitted[i][$0] + rho * d[i][$0] - u[i][$0] } }
       let w = times(right, inverse)
       let candidate = (0..<m).map { i in (0..<n).map { w[i][$0] + u[i][$0] / rho } }
@@ -88,15 +87,7 @@ enum NaivePruning {
           u[i][j] += rho * (w[i][j] - d[i][j])
         }
       }
-      guard step % 3 == 0 else { continue }
-      var changes = 0
-      for i in 0..<m { for j in 0..<n where last[i][j] && !mask[i][j] { changes += 1 } }
-      if changes == 0 { break }
-      last = mask
-      let share = Double(changes) / Double(kept)
-      rho *= share > 0.1 ? 1.3 : share > 0.005 ? 1.2 : 1.1
-      if share < 0.001 { break }
     }
-    return mask
+    return (mask, d.map { row in zip(row, scale).map { $0 / $1 } })
   }
 }
