@@ -9,7 +9,7 @@ BIN = $(shell $(BUILD) --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers bench-quality bench-peers bench-pruning lint format demo reports clean
+.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers bench-quality bench-peers bench-pruning lint format demo reports screenshots limits clean
 help:
 	@echo "make demo           build, and compress the reference model"
 	@echo "make test           all tests"
@@ -25,6 +25,8 @@ help:
 	@echo "make bench-pruning  every pruning bar beside Wanda and SparseGPT (DATA=models and texts; ONLY=big,time for a large model)"
 	@echo "make peers-transformers  quantized safetensors in transformers: the same logits?"
 	@echo "make reports        the reference runs in Reports/, made again"
+	@echo "make limits         instructions and allocations of a token, counted by valgrind, against committed limits"
+	@echo "make screenshots    pages of runs of every kind in headless Chromium: layout checked, pictures in .build/screenshots"
 	@echo "make clean"
 
 # Installs what is missing, and touches nothing when all is there.
@@ -95,6 +97,17 @@ demo: build
 # Reference runs of the shipped model: reports only, no artifacts.
 reports: build
 	Reports/remake.sh $(BIN)
+
+# Instructions and allocations of a token against Tests/Performance/limits.json; UPDATE=1 writes them anew.
+limits: build
+	python3 Tests/Performance/limits.py $(BIN)/compress $(if $(UPDATE),--update)
+
+# Pages of runs of every kind, and those of the tests: make screenshots [DATA=a folder of models/ and text/] [KEEP=1]
+screenshots: build
+	$(BUILD) --build-tests
+	mkdir -p .build/test-pages
+	COMPRESS_TEST_PAGES="$(CURDIR)/.build/test-pages" $(TEST) --filter HTMLReportTests
+	DATA="$(DATA)" KEEP="$(KEEP)" TEST_PAGES="$(CURDIR)/.build/test-pages" Tests/Pages/screenshots.sh $(BIN)
 
 clean:
 	rm -rf .build

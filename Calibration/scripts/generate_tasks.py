@@ -1,13 +1,17 @@
-"""Makes tasks/choice.jsonl and tasks/words.jsonl from evaluation.txt: python3 generate_tasks.py FOLDER (default: ../tasks).
+"""Makes the tasks: python3 generate_tasks.py FOLDER (default: ../tasks).
 
-A sentence of the text is cut in two. To choose from: its own second half and three of other sentences. To find: its last
-word. Seeded; equal texts give equal files.
+choice.jsonl and words.jsonl from evaluation.txt: a sentence of the text is cut in two. To choose from: its own second half and
+three of other sentences. To find: its last word. places.csv and pairs.tsv from documents of seeds of their own: a sentence cut before
+its first at, in, near or on, which is the label; two sentences of one story or of two. Seeded; equal texts give equal files.
 """
+import csv
 import json
 import pathlib
 import random
 import re
 import sys
+
+import generate_text
 
 here = pathlib.Path(__file__).resolve().parent.parent
 folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here / "tasks"
@@ -50,3 +54,34 @@ for name, items in [("choice", choice), ("words", words)]:
     lines = [json.dumps(item, ensure_ascii=False) + "\n" for item in items]
     (folder / f"{name}.jsonl").write_text("".join(lines))
     print(name, len(items))
+
+# Documents that no text has: seeds behind those of the evaluation text.
+seed = 4_000_000_000
+places = {word: [] for word in ["at", "in", "near", "on"]}
+stories = []
+while any(len(found) < 75 for found in places.values()) or len(stories) < 400:
+    document = generate_text.Writer(seed, "evaluation").document()
+    seed += 1
+    for paragraph in document.split("\n"):
+        parts = [part.strip() for part in re.findall(r"[^.!?]+[.!?]\"?", paragraph)]
+        for before, sentence in zip(parts, parts[1:]):
+            cut = re.match(r"(\w+ \w+ [^\"]*?) (at|in|near|on) the ", sentence)
+            if cut and len(places[cut[2]]) < 75:
+                places[cut[2]].append((f"{before} {cut[1]}", cut[2]))
+        if re.match(r"\w+ was an? \w+ who ", paragraph) and len(parts) > 4 and len(stories) < 400:
+            stories.append(parts)
+rows = [row for found in places.values() for row in found]
+random.shuffle(rows)
+pairs = []
+for place in range(0, 400, 2):
+    first, other = stories[place], stories[place + 1]
+    pairs.append((first[0], random.choice(first[1:]), "same"))
+    pairs.append((other[0], random.choice(first[1:]), "other"))
+for name, separator, head, contents in [
+        ("places.csv", ",", ["text", "label"], rows),
+        ("pairs.tsv", "\t", ["sentence1", "sentence2", "label"], pairs)]:
+    with open(folder / name, "w", newline="") as file:
+        writer = csv.writer(file, delimiter=separator, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(contents)
+    print(name, len(contents))

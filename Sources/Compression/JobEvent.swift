@@ -1,3 +1,5 @@
+public import Reporting
+
 /// What a job tells while it runs; the program draws it, tests collect it.
 public enum JobEvent: Sendable, Equatable {
   /// A stage begins: its place and label.
@@ -6,6 +8,8 @@ public enum JobEvent: Sendable, Equatable {
   case progress(step: String, fraction: Double)
   /// A step is over, with a short remark such as "4.5 MB in 1.2 s".
   case done(step: String, remark: String)
+  /// A stage is over, with what it came to.
+  case finished(StageReport)
   /// Something the user should know; also in the report.
   case note(String)
 }

@@ -1,6 +1,7 @@
 public import Evaluation
 internal import ModelFiles
 internal import Models
+internal import TensorCore
 
 /// Measures how fast a packed artifact runs.
 ///
@@ -20,10 +21,11 @@ public struct LatencyProbe: Sendable {
 
   /// Prefill, decode, time to the first token from the file at `path`, and this process's peak memory.
   ///
+  /// - Parameter sweep: other numbers of threads to time with; nil for one thread where that takes a few seconds at most.
   /// - Returns: nil when the model cannot be run.
-  public static func measure(_ path: String, tokenizer: String? = nil, latency: Latency = Latency()) throws
-    -> LatencyMetrics?
-  {
+  public static func measure(
+    _ path: String, tokenizer: String? = nil, latency: Latency = Latency(), sweep: [Int]? = []
+  ) throws -> LatencyMetrics? {
     let isReset = MemoryUse.resetPeak()
     let isCold = PageCache.drop(path)
     var first: (model: RunnableModel, vocabulary: Int)?
@@ -33,21 +35,53 @@ public struct LatencyProbe: Sendable {
     }
     guard let first else { return nil }
     // The first opening is the cold one, the median of three is warm.
-    var metrics: LatencyMetrics
-    switch first.model {
-    case .language(let model): metrics = latency.measure(model)
-    case .encoder(let model):
-      let batch = (0..<8).map { row in
-        (0..<min(64, model.contextLength)).map { (5 + ($0 + row) % 64) % first.vocabulary }
-      }
-      metrics = latency.measure(model, sequences: batch)
-    case .none: return nil
-    }
+    guard var metrics = measure(first.model, vocabulary: first.vocabulary, latency) else { return nil }
     metrics.timeToFirstToken = Statistics.median(opening)
     metrics.coldFirstToken = isCold ? opening[0] : nil
     metrics.peakMemory = MemoryUse.peak
     metrics.isPeakOfStage = isReset
+    metrics.sweep = timed(first.model, vocabulary: first.vocabulary, latency, metrics, counts: sweep)
     return metrics
+  }
+
+  private static func measure(
+    _ model: RunnableModel, vocabulary: Int, _ latency: Latency
+  ) -> LatencyMetrics? {
+    switch model {
+    case .language(let model): return latency.measure(model)
+    case .encoder(let model):
+      let batch = (0..<8).map { row in
+        (0..<min(64, model.contextLength)).map { (5 + ($0 + row) % 64) % vocabulary }
+      }
+      return latency.measure(model, sequences: batch)
+    case .none: return nil
+    }
+  }
+
+  /// The seconds that a sweep nobody asked for may take, about.
+  private static let sweepSeconds = 5.0
+
+  /// Speeds with other numbers of threads than `metrics` were taken with.
+  private static func timed(
+    _ model: RunnableModel, vocabulary: Int, _ latency: Latency, _ metrics: LatencyMetrics, counts: [Int]?
+  ) -> [LatencyMetrics.ThreadSpeed] {
+    let all = Parallel.threadCount
+    defer { Parallel.threadCount = all }
+    var latency = latency
+    var wanted = counts ?? [1]
+    if counts == nil {
+      let run =
+        metrics.prefill.median * Double(metrics.prefill.tokens)
+        + (metrics.decode.map { $0.median * Double($0.tokens) } ?? 0)
+      if run * Double(all * (latency.minimumRuns + latency.warmUps)) > sweepSeconds { wanted = [] }
+      latency.budget = min(latency.budget, 1)
+    }
+    return Set(wanted).subtracting([all]).sorted().compactMap { count in
+      Parallel.threadCount = count
+      return measure(model, vocabulary: vocabulary, latency).map {
+        LatencyMetrics.ThreadSpeed(threads: $0.threads, prefill: $0.prefill, decode: $0.decode)
+      }
+    }
   }
 
   /// What an edge host does first: open the artifact, build the model, predict one token (or embed one sentence).

@@ -36,8 +36,12 @@ public struct ModelEvaluation: Sendable {
     let comparison = try comparison(
       checkpoint, subject: subject, baseline: baseline, reference: reference,
       activations: plan.activations, observer: observer)
+    var model = try checkpoint.makeModel(activations: plan.activations)
+    if case .language(let language) = model, plan.cache != .f32 {
+      model = .language(CachedModel(language, precision: plan.cache))
+    }
     let metrics = try subject.evaluate(
-      try checkpoint.makeModel(activations: plan.activations), baseline: comparison,
+      model, baseline: comparison,
       tokenizer: checkpoint.tokenizer, observer: observer)
     if case .none(let reason) = metrics {
       throw JobError(.badInput, "\(checkpoint.source.path): cannot be evaluated: \(reason)")

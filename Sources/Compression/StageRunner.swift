@@ -81,6 +81,7 @@ struct StageRunner {
       }
       result.reports.append(stage.report)
       result.records.append(stage.records)
+      observer(.finished(stage.report))
     }
     return result
   }
@@ -134,6 +135,9 @@ struct StageRunner {
     observer(.done(step: "evaluate", remark: StageRunner.remark(metrics)))
     let latency = try measureLatency(path, metrics: metrics)
 
+    let original =
+      transformed.configuration == plan.checkpoint.configuration ? baseline?.checkpoint : nil
+    let tensors = try tensors(shipped, plan: passPlan, outcomes: result.outcomes, baseline: original)
     var report = StageReport(
       index: index, name: pass.label, pass: StageRunner.describe(passPlan),
       recipe: index == 0 ? .null : .object(JSONObject([(type(of: pass).name, pass.options)])),
@@ -141,15 +145,14 @@ struct StageRunner {
         file: file, container: job.recipe.container.rawValue, sha256: try FileHash.sha256(ofFile: path),
         merkleRoot: summary.merkleRoot),
       size: size(summary, shipped: shipped, baseline: baseline),
-      tensors: try tensors(
-        shipped, plan: passPlan, outcomes: result.outcomes,
-        baseline: transformed.configuration == plan.checkpoint.configuration ? baseline?.checkpoint : nil),
+      tensors: tensors,
       evaluation: evaluation, budget: index == 0 ? nil : job.recipe.budget.verdict(for: evaluation),
       calibration: passContext.calibration?.summary, training: result.training,
       tokens: records.map { TokenReport($0, piece: (shipped.tokenizer ?? input.tokenizer).map { $0.piece }) },
       latency: latency,
       notes: passPlan.notes + result.notes + summary.notes,
       warnings: StageRunner.warnings(summary, baseline: baseline?.packedBytes), run: context)
+    report.distributions = try distributions(shipped, tensors: tensors, baseline: original)
     if let storage = try SparsityReport(shipped) {
       report.sparsity = storage
       report.notes.append(storage.text)

@@ -43,6 +43,24 @@ public protocol LanguageModel: Sendable {
   /// - Returns: one row of `vocabularySize` logits for each position asked for.
   /// - Precondition: the cache has room, and every token is below `vocabularySize`.
   func forward(_ tokens: [Int], cache: KVCache, logits: LogitsRequest) -> Matrix
+  /// An empty cache whose keys and values are kept in `precision`, where the model can.
+  func makeCache(capacity: Int, precision: KVPrecision) -> KVCache
+  /// Runs one token after those in `cache`, adds it to them, and writes its `vocabularySize` logits: what decoding repeats.
+  ///
+  /// - Precondition: the cache has room, and the token is below `vocabularySize`.
+  func next(_ token: Int, cache: KVCache, into logits: UnsafeMutablePointer<Float>)
+}
+
+extension LanguageModel {
+  /// The usual cache.
+  public func makeCache(capacity: Int, precision: KVPrecision) -> KVCache { makeCache(capacity: capacity) }
+
+  /// By ``forward(_:cache:logits:)``.
+  public func next(_ token: Int, cache: KVCache, into logits: UnsafeMutablePointer<Float>) {
+    forward([token], cache: cache, logits: .last).elements.withUnsafeBufferPointer {
+      if let base = $0.baseAddress { logits.update(from: base, count: $0.count) }
+    }
+  }
 }
 
 /// An encoder that turns a sequence of tokens into one vector.
@@ -55,77 +73,4 @@ public protocol EncoderModel: Sendable {
   ///
   /// - Precondition: no sequence is empty or longer than `contextLength`, and every token is one of the vocabulary.
   func embed(_ sequences: [[Int]]) -> Matrix
-}
-
-/// The keys and values of the tokens seen so far.
-///
-/// Memory follows the tokens that were stored, not the capacity: a context of a million tokens costs nothing until it is used.
-/// One sequence's state: use it from one task at a time.
-public final class KVCache: @unchecked Sendable {
-  /// The number of tokens it can hold.
-  public let capacity: Int
-  /// The number of tokens it holds.
-  public package(set) var count = 0
-  /// Keys and values, each block × head × token × head length.
-  private(set) var keys, values: FloatBuffer
-  /// The tokens that the buffers have room for.
-  private var room: Int
-  private let blocks, heads, headLength: Int
-  /// What the model keeps between passes of few tokens, so that decoding allocates little.
-  package var workspace: AnyObject?
-  /// The room of a new cache; later it doubles.
-  private static let firstRoom = 512
-
-  /// A cache; models make their own.
-  package init(capacity: Int, blocks: Int, heads: Int, headLength: Int) {
-    self.capacity = capacity
-    self.blocks = blocks
-    self.heads = heads
-    self.headLength = headLength
-    room = min(capacity, KVCache.firstRoom)
-    keys = FloatBuffer(count: blocks * heads * room * headLength)
-    values = FloatBuffer(count: blocks * heads * room * headLength)
-  }
-
-  /// Forgets all tokens from `count` on.
-  public func truncate(to count: Int) { self.count = max(0, min(self.count, count)) }
-
-  /// The bytes of keys and values that are allocated now.
-  public var byteCount: Int { (keys.count + values.count) * 4 }
-
-  /// Makes room for `tokens` tokens in all.
-  ///
-  /// - Precondition: they are no more than ``capacity``.
-  package func reserve(_ tokens: Int) {
-    precondition(tokens <= capacity, "the cache has no room for these tokens")
-    guard tokens > room else { return }
-    let wider = min(capacity, max(tokens, 2 * room))
-    keys = copy(keys, room: wider)
-    values = copy(values, room: wider)
-    room = wider
-  }
-
-  private func copy(_ buffer: FloatBuffer, room wider: Int) -> FloatBuffer {
-    let result = FloatBuffer(count: blocks * heads * wider * headLength)
-    for row in 0..<blocks * heads {
-      (result.base + row * wider * headLength).update(
-        from: buffer.base + row * room * headLength, count: count * headLength)
-    }
-    return result
-  }
-
-  /// Where the keys or values of a block lie.
-  func layout(_ buffer: FloatBuffer, block: Int) -> Attention.Layout {
-    Attention.Layout(
-      base: buffer, offset: block * heads * room * headLength, headStride: room * headLength,
-      tokenStride: headLength)
-  }
-
-  /// Stores one token's heads at a position of a block.
-  func store(_ row: UnsafePointer<Float>, in buffer: FloatBuffer, block: Int, position: Int) {
-    for head in 0..<heads {
-      let place = ((block * heads + head) * room + position) * headLength
-      (buffer.base + place).update(from: row + head * headLength, count: headLength)
-    }
-  }
 }

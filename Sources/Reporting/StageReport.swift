@@ -30,6 +30,8 @@ public struct StageReport: Sendable, Equatable {
   public var training: TrainingReport?
   /// What single predictions look like; nil where nothing was evaluated, and for encoders.
   public var tokens: TokenReport?
+  /// How weights and codes of the tensors with the largest errors are distributed, the worst first.
+  public var distributions: [TensorDistribution] = []
   /// Speed; nil when it was not measured.
   public var latency: LatencyMetrics?
   /// What pruned matrices take; nil when none is stored as such.

@@ -35,6 +35,8 @@ public struct AttentionTile {
   public var results: UnsafeMutablePointer<Float>
   /// The elements from one position's results to the next position's.
   public var resultStride: Int
+  /// Where log Σ exp of each query's scores goes; nil for nowhere.
+  public var logs: UnsafeMutablePointer<Float>?
 
   /// A tile over given memory; see the properties for shapes.
   public init(
@@ -67,14 +69,40 @@ extension Kernels {
   /// Results do not depend on how queries are cut into tiles of whole multiples of four.
   public static func attention(_ tile: AttentionTile) {
     precondition(tile.group > 0 && tile.keyCount >= 0 && tile.queryCount >= 0, "impossible attention shape")
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: 4 * max(tile.keyCount, 1)) { scratch in
-      var call = ck_attention_tile(
-        q: tile.queries, k: tile.keys, v: tile.values, out: tile.results,
-        q_stride: tile.queryStride, kv_stride: tile.cacheStride, out_stride: tile.resultStride,
-        queries: tile.queryCount, group: tile.group, keys: tile.keyCount, size: tile.headSize,
-        first: tile.firstPosition, window: tile.window ?? 0, causal: tile.isCausal ? 1 : 0,
-        scale: tile.scale, scratch: scratch.baseAddress)
-      ck_attention(&call)
-    }
+    let scratch = ThreadScratch.reserve(16 * max(tile.keyCount, 1)).assumingMemoryBound(to: Float.self)
+    attend(tile, scratch)
+  }
+
+  /// The same over keys and values in a stored format, which are decoded first; `tile` names none of its own. They lie one behind the
+  /// other.
+  ///
+  /// - Parameters:
+  ///   - keys: the first key.
+  ///   - values: the first value.
+  /// - Precondition: `format` holds weights, and `tile.headSize` fills whole blocks of it.
+  public static func attention(
+    _ tile: AttentionTile, keys: UnsafeRawPointer, values: UnsafeRawPointer, format: TensorFormat
+  ) {
+    precondition(tile.group > 0 && tile.keyCount >= 0 && tile.queryCount >= 0, "impossible attention shape")
+    let count = max(tile.keyCount, 1)
+    let width = count * tile.headSize
+    let memory = ThreadScratch.reserve(4 * (4 * count + 2 * width)).assumingMemoryBound(to: Float.self)
+    decode(keys, as: format, into: memory, count: tile.keyCount * tile.headSize)
+    decode(values, as: format, into: memory + width, count: tile.keyCount * tile.headSize)
+    var wide = tile
+    (wide.keys, wide.values) = (UnsafePointer(memory), UnsafePointer(memory + width))
+    wide.cacheStride = tile.headSize
+    attend(wide, memory + 2 * width)
+  }
+
+  /// - Parameter scratch: four numbers for each key.
+  private static func attend(_ tile: AttentionTile, _ scratch: UnsafeMutablePointer<Float>) {
+    var call = ck_attention_tile(
+      q: tile.queries, k: tile.keys, v: tile.values, out: tile.results,
+      q_stride: tile.queryStride, kv_stride: tile.cacheStride, out_stride: tile.resultStride,
+      queries: tile.queryCount, group: tile.group, keys: tile.keyCount, size: tile.headSize,
+      first: tile.firstPosition, window: tile.window ?? 0, causal: tile.isCausal ? 1 : 0,
+      scale: tile.scale, scratch: scratch, logs: tile.logs)
+    ck_attention(&call)
   }
 }

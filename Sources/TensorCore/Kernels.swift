@@ -175,6 +175,16 @@ public enum Kernels {
   }
 }
 
+extension Kernels {
+  /// Stores `count` finite floats, a multiple of 32, as `q8_0`.
+  package static func encodeBlocks(
+    _ x: UnsafePointer<Float>, into bytes: UnsafeMutableRawPointer, count: Int
+  ) {
+    precondition(count % 32 == 0, "a row fills whole blocks")
+    ck_round_row(Int32(CK_Q8_0), x, count, bytes)
+  }
+}
+
 extension TensorFormat {
   /// The number that the C kernels know this format by; nil for integers.
   package var kernelID: Int32? {

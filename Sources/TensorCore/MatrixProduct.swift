@@ -43,15 +43,31 @@ struct MatrixProduct: @unchecked Sendable {
   /// From this number of tokens on, float weights are worth a product by panels.
   private static let panelTokens = 4
 
+  /// A number for each of up to three matrices; an array would take memory for every product.
+  private struct Offsets {
+    private var (first, second, third) = (0, 0, 0)
+
+    subscript(place: Int) -> Int {
+      get { place == 0 ? first : place == 1 ? second : third }
+      set {
+        switch place {
+        case 0: first = newValue
+        case 1: second = newValue
+        default: third = newValue
+        }
+      }
+    }
+  }
+
   // MARK: Block formats
 
   /// - Parameter scratch: where quantized activations go.
   func multiplyBlocks(scratch: ActivationScratch) {
     let recordBytes = ck_activation_bytes(columns)
-    let memory = scratch.reserve(tokens * recordBytes)
-    let own = parts[0].form.scalesTokens ? UnsafeMutablePointer<Float>.allocate(capacity: tokens) : nil
-    defer { own?.deallocate() }
-    nonisolated(unsafe) let (records, scales) = (memory, own)
+    // Behind the records: the tokens' scales, where rows want one for all of a token.
+    let memory = scratch.reserve(tokens * (recordBytes + 4))
+    let own = (memory + tokens * recordBytes).assumingMemoryBound(to: Float.self)
+    nonisolated(unsafe) let (records, scales) = (memory, parts[0].form.scalesTokens ? own : nil)
     let quantizePiece = 8
     Parallel.forEach((tokens + quantizePiece - 1) / quantizePiece, work: tokens * columns) { piece in
       for token in piece * quantizePiece..<min(tokens, (piece + 1) * quantizePiece) {
@@ -63,7 +79,7 @@ struct MatrixProduct: @unchecked Sendable {
         }
       }
     }
-    multiplyRecords(memory, offsets: [Int](repeating: 0, count: parts.count))
+    multiplyRecords(memory, offsets: Offsets())
     guard let scales else { return }
     for token in 0..<tokens { ck_scale(scales[token], results[0] + token * parts[0].rows, parts[0].rows) }
   }
@@ -74,28 +90,26 @@ struct MatrixProduct: @unchecked Sendable {
   ///   - count: the activations of a token.
   ///   - scratch: where they go.
   func multiplyPrepared(count: Int, scratch: ActivationScratch) {
-    var (offsets, total) = ([Int](), 0)
-    for part in parts {
-      offsets.append(total)
+    var (offsets, total) = (Offsets(), 0)
+    for (place, part) in parts.enumerated() {
+      offsets[place] = total
       total += tokens * ck_activation_bytes(part.form.columns)
     }
     let memory = scratch.reserve(total)
     nonisolated(unsafe) let records = memory
     Parallel.forEach(parts.count * tokens, work: parts.count * tokens * columns) { [offsets] task in
       let (form, token) = (parts[task / tokens].form, task % tokens)
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: form.columns) { prepared in
-        guard let prepared = prepared.baseAddress else { return }
-        form.prepare(x + token * count, count: count, into: prepared)
-        ck_quantize_activations(
-          prepared, form.columns, records + offsets[task / tokens] + token * ck_activation_bytes(form.columns)
-        )
-      }
+      let prepared = ThreadScratch.reserve(form.columns * MemoryLayout<Float>.stride)
+        .assumingMemoryBound(to: Float.self)
+      form.prepare(x + token * count, count: count, into: prepared)
+      ck_quantize_activations(
+        prepared, form.columns, records + offsets[task / tokens] + token * ck_activation_bytes(form.columns))
     }
     multiplyRecords(memory, offsets: offsets)
   }
 
   /// - Parameter offsets: where the records of each matrix start.
-  private func multiplyRecords(_ memory: UnsafeMutableRawPointer, offsets: [Int]) {
+  private func multiplyRecords(_ memory: UnsafeMutableRawPointer, offsets: Offsets) {
     nonisolated(unsafe) let memory = memory
     if tokens < Int(CK_TILE_TOKENS) {
       forEachPiece(size: { _ in decodePiece }) { place, range in

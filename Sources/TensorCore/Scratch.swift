@@ -4,7 +4,8 @@
   import Darwin
 #endif
 
-/// Memory for quantized activations that one caller reuses from product to product. It grows as needed.
+/// Memory that one caller reuses from one step to the next: quantized activations, parts of results. It grows as needed, by a half at
+/// least, so that needs which grow step by step seldom ask for memory.
 public final class ActivationScratch: @unchecked Sendable {
   private var memory: UnsafeMutableRawPointer?
   private var capacity = 0
@@ -13,11 +14,12 @@ public final class ActivationScratch: @unchecked Sendable {
   public init() {}
 
   /// At least `count` bytes, aligned to 64; what was there before is gone.
-  func reserve(_ count: Int) -> UnsafeMutableRawPointer {
+  package func reserve(_ count: Int) -> UnsafeMutableRawPointer {
     if let memory, capacity >= count { return memory }
+    let wanted = max(count, capacity + capacity / 2)
     if let memory { ReusedMemory.give(back: memory, capacity) }
-    let fresh = ReusedMemory.take(count)
-    (memory, capacity) = (fresh, count)
+    let fresh = ReusedMemory.take(wanted)
+    (memory, capacity) = (fresh, wanted)
     return fresh
   }
 

@@ -3,6 +3,7 @@ public import Compression
 internal import Evaluation
 internal import Foundation
 internal import ModelFiles
+internal import Models
 internal import Reporting
 internal import TensorCore
 internal import Training
@@ -42,8 +43,21 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Tokens generated in each run.")
   var tokens = 64
 
+  @Option(
+    help: ArgumentHelp("Tokens before the first generated one (default: up to 16).", valueName: "tokens"))
+  var after: Int?
+
+  @Option(help: "How keys and values are kept: in f16 they take half the memory, in int8 a quarter.")
+  var kv = KVPrecision.f32
+
   @Option(help: "Runs after the warm-up, as far as they fit the time.")
   var runs = 10
+
+  @Option(
+    help: ArgumentHelp(
+      "Measure with other numbers of threads, too: 1,2,4, or auto for 1 where that is quick.",
+      valueName: "list"))
+  var threadsSweep: ThreadSweep = .none
 
   @Flag(help: "Measure the machine instead: read bandwidth, and f32, bf16 and int8 arithmetic.")
   var machine = false
@@ -140,6 +154,9 @@ struct BenchCommand: ParsableCommand {
     var latency = Latency()
     latency.promptLength = prompt
     latency.decodeLength = tokens
+    latency.decodeStart = after
+    latency.precision = kv
+    if let after { latency.promptLength = max(prompt ?? 0, after) }
     latency.runs = runs
     latency.minimumRuns = min(3, runs)
     return latency
@@ -160,11 +177,17 @@ struct BenchCommand: ParsableCommand {
   }
 
   private func measure(_ path: String) throws {
-    guard var metrics = try LatencyProbe.measure(path, tokenizer: tokenizer, latency: latency)
+    guard
+      var metrics = try LatencyProbe.measure(
+        path, tokenizer: tokenizer, latency: latency, sweep: threadsSweep.counts)
     else {
       throw JobError(.badInput, "\(path): the model cannot be run (unknown architecture)")
     }
     metrics.readBandwidth = MachineProbe.bandwidth(for: metrics)
+    for place in metrics.sweep.indices {
+      metrics.sweep[place].readBandwidth = MachineProbe.bandwidth(
+        for: metrics, threads: metrics.sweep[place].threads)
+    }
     if json {
       Terminal.output(metrics.json.text(indent: 2) + "\n")
     } else {

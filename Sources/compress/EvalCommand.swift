@@ -20,6 +20,8 @@ struct EvalCommand: ParsableCommand {
         compress eval model.gguf --eval held-out.txt
         compress eval out/1-int4/model.gguf.zst --baseline model.safetensors --eval held-out.txt
         compress eval model.gguf --baseline model.safetensors --task questions.jsonl
+        compress eval model.gguf --task reviews.csv --template '{text} It was {label}' --labels bad,good
+        compress eval minilm --task pairs.tsv
         compress eval minilm --eval stsb-dev.csv --json
       """)
 
@@ -41,9 +43,20 @@ struct EvalCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Questions to answer instead, a JSON object a line: prompt with choices and answer, or with completion.",
+      "Tasks to do instead: questions, a JSON object a line (prompt with choices and answer, or with completion), or texts with labels (.csv, .tsv).",
       valueName: "file"))
   var task: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "How a language model is asked for a label (default: '{text}\\nlabel: {label}'; {text1} and {text2} for pairs).",
+      valueName: "text"))
+  var template: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Words that stand for the labels, in their order: no,yes for 0 and 1.", valueName: "words"))
+  var labels: String?
 
   @Option(help: "Tokens a chunk (default: 512, or what the model can).")
   var context: Int?
@@ -59,6 +72,10 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "Activations in int8, as shipped, or in f32: weights' rounding alone.")
   var activations = ActivationPrecision.int8
 
+  @Option(
+    help: "How the model keeps keys and values; the baseline always in f32. With --task f32 is used.")
+  var kv = KVPrecision.f32
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -66,6 +83,9 @@ struct EvalCommand: ParsableCommand {
     if let context, context < 8 { throw ValidationError("--context must be at least 8.") }
     if !task.isEmpty, eval != nil || reference != nil {
       throw ValidationError("--task takes no --eval and no --reference.")
+    }
+    if task.isEmpty, template != nil || labels != nil {
+      throw ValidationError("--template and --labels belong to --task.")
     }
     if evalTokens < 16 { throw ValidationError("--eval-tokens must be at least 16.") }
   }
@@ -81,6 +101,7 @@ struct EvalCommand: ParsableCommand {
     plan.tokens = evalTokens
     plan.spread = spread
     plan.activations = activations
+    plan.cache = kv
     let measurement = try ModelEvaluation.run(
       try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) },
       reference: reference, plan: plan
@@ -92,7 +113,11 @@ struct EvalCommand: ParsableCommand {
   private func answer(_ bar: ProgressBar) throws {
     let reports = try TaskRun.run(
       try source.checkpoint(), baseline: try baseline.map { try Checkpoint.load(try ModelFiles.open($0)) },
-      tasks: try task.map { try TaskText(path: $0) }, activations: activations
+      tasks: try task.map {
+        try ModelTask(
+          path: $0, template: template.map { LabelTemplate(text: $0) },
+          words: labels.map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) })
+      }, activations: activations
     ) { bar.show($0) }
     bar.finish()
     guard json else {

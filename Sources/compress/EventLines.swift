@@ -31,6 +31,8 @@ final class EventLines: Sendable {
       ])
     case .done(let step, let remark):
       write([("event", .string("done")), ("step", .string(step)), ("remark", .string(remark))])
+    // The last line has what all stages came to.
+    case .finished: break
     case .note(let text): write([("event", .string("note")), ("text", .string(text))])
     }
   }

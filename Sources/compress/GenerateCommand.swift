@@ -1,7 +1,7 @@
-internal import ArgumentParser
+public import ArgumentParser
 internal import Compression
 internal import ModelFiles
-internal import Models
+public import Models
 
 /// Text from a model.
 struct GenerateCommand: ParsableCommand {
@@ -35,6 +35,9 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "The seed of the sampling; the same seed gives the same text.")
   var seed: UInt64 = 0
 
+  @Option(help: "How keys and values are kept: in f16 they take half the memory, in int8 a quarter.")
+  var kv = KVPrecision.f32
+
   func validate() throws {
     if tokens < 1 { throw ValidationError("--tokens must be at least 1.") }
     if !(temperature >= 0 && temperature.isFinite) {
@@ -64,8 +67,10 @@ struct GenerateCommand: ParsableCommand {
     let sampler = Sampler(temperature: temperature, topK: topK, topP: topP, seed: seed)
     Terminal.output(prompt)
     _ = Generator.generate(
-      model: model, tokenizer: tokenizer, prompt: ids, maxTokens: tokens, sampler: sampler
+      model: model, tokenizer: tokenizer, prompt: ids, maxTokens: tokens, sampler: sampler, precision: kv
     ) { bytes in Terminal.output(bytes) }
     Terminal.output("\n")
   }
 }
+
+extension KVPrecision: ExpressibleByArgument {}

@@ -35,7 +35,7 @@ final class PhaseClock: Sendable {
         } else {
           state.phases.append(Phase(stage: state.stage, step: step))
         }
-      case .done, .note: break
+      case .done, .finished, .note: break
       }
     }
   }

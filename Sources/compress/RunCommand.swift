@@ -76,6 +76,12 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Leave latency out.")
   var noLatency = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Measure latency with other numbers of threads, too: 1,2,4, or none (default: 1 where that is quick).",
+      valueName: "list"))
+  var threadsSweep: ThreadSweep?
+
   @Flag(help: "Do not compare a pruned model with one that is only quantized.")
   var noFrontier = false
 
@@ -131,11 +137,12 @@ struct RunCommand: ParsableCommand {
   func run() throws {
     common.apply()
     FreedMemory.giveBack()
+    let recipe = try resolvedRecipe()
     var job = Job(
-      model: source.model, tokenizer: source.tokenizer, recipe: try resolvedRecipe(), output: output,
+      model: source.model, tokenizer: source.tokenizer, recipe: recipe, output: output,
       allowNonfinite: allowNonfinite,
       memoryLimit: memory.flatMap { SizeGoal(size: $0)?.bytes(parameters: 0) },
-      commandLine: CommandLine.arguments, probe: .subprocess())
+      commandLine: CommandLine.arguments, probe: .subprocess(sweep: recipe.evaluation.threadsSweep))
     if job.recipe.trains {
       job.trainingState = training.state
       job.keepsTraining = true
@@ -197,6 +204,7 @@ struct RunCommand: ParsableCommand {
     if let evalTokens { result.evaluation.tokens = evalTokens }
     if let activations { result.evaluation.activations = activations }
     result.budget = budget.applied(to: result.budget)
+    if let threadsSweep { result.evaluation.threadsSweep = threadsSweep.counts }
     if noLatency { result.evaluation.latency = false }
     if noFrontier { result.evaluation.frontier = false }
     if let level { result.level = level }

@@ -8,12 +8,17 @@ internal import TensorCore
 extension LatencyProbe {
   /// Measures with `compress bench --json` in a process of its own, so that memory and load time are those of a program that
   /// does nothing but run the artifact. Falls back to this process where the program cannot find itself.
-  static func subprocess() -> LatencyProbe {
+  ///
+  /// - Parameter sweep: other numbers of threads to time with; nil for one thread where that is quick.
+  static func subprocess(sweep: [Int]?) -> LatencyProbe {
     guard let program = executablePath() else { return .inProcess }
     return LatencyProbe { path in
       let process = Process()
       process.executableURL = URL(fileURLWithPath: program)
-      process.arguments = ["bench", "--json", "--threads", "\(Parallel.threadCount)", path]
+      let counts = sweep.map { $0.isEmpty ? "none" : $0.map(String.init).joined(separator: ",") } ?? "auto"
+      process.arguments = [
+        "bench", "--json", "--threads", "\(Parallel.threadCount)", "--threads-sweep", counts, path,
+      ]
       let output = Pipe()
       process.standardOutput = output
       process.standardError = FileHandle.nullDevice

@@ -14,11 +14,32 @@ enum Terminal {
     return String(cString: name) != "dumb"
   }()
 
+  /// Whether standard error shows colours: a terminal that can redraw, and nobody asked for none (<https://no-color.org>).
+  static let hasColours: Bool = {
+    guard canRedraw else { return false }
+    guard let wish = getenv("NO_COLOR") else { return true }
+    return wish.pointee == 0
+  }()
+
+  /// A look of words on a terminal. Words say the same without it.
+  enum Look: String { case bold = "1", yellow = "33", cyan = "36" }
+
+  /// `text` in a look.
+  static func coloured(_ text: String, _ look: Look) -> String { "\u{1B}[\(look.rawValue)m\(text)\u{1B}[0m" }
+
+  /// `text` in a look where standard error shows colours.
+  static func styled(_ text: String, _ look: Look) -> String { hasColours ? coloured(text, look) : text }
+
   /// The width of standard output in columns; 100 where it is no terminal.
-  static var width: Int {
+  static var width: Int { size(of: 1).width }
+
+  /// The columns and rows of a descriptor's terminal; 100 and 24 where it is none.
+  static func size(of descriptor: Int32) -> (width: Int, height: Int) {
     var size = winsize()
-    guard isatty(1) == 1, ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 100 }
-    return Int(size.ws_col)
+    guard isatty(descriptor) == 1, ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
+      return (100, 24)
+    }
+    return (Int(size.ws_col), size.ws_row > 0 ? Int(size.ws_row) : 24)
   }
 
   /// Writes `text` to standard error at once. Where nobody reads it, nothing happens: the work goes on.

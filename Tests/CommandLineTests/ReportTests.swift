@@ -43,6 +43,9 @@ struct ReportTests {
           "\(indent)  \($0): " + outline(object[$0] as Any, key: $0, indent: indent + "  ")
         }
         .joined(separator: "\n") + "\n\(indent)}"
+    // Which they are depends on formats that were chosen by measuring.
+    case let array as [Any] where key == "distributions": return "\(array.count) distributions"
+    case is [Any] where key == "features": return "strings"
     case let array as [Any] where array.first is [String: Any] && key != "stages":
       return "\(array.count) × " + (array.first.map { outline($0, indent: indent) } ?? "")
     case let array as [Any]:

@@ -43,6 +43,21 @@ enum Samples {
     timeToFirstToken: 0.0234, bytesPerToken: 4_400_000, peakMemory: 52_000_000, isPeakOfStage: true,
     threads: 4)
 
+  static var sweptLatency: LatencyMetrics {
+    var result = latency
+    result.readBandwidth = 40e9
+    result.coldFirstToken = 0.31
+    result.energyPerToken = 0.021
+    result.sweep = [
+      .init(
+        threads: 1,
+        prefill: .init(tokens: 256, runs: 10, median: 0.0006, deviation: 0.000002, percentile95: 0.0007),
+        decode: .init(tokens: 64, runs: 10, median: 0.0015, deviation: 0.00002, percentile95: 0.0019),
+        readBandwidth: 21e9)
+    ]
+    return result
+  }
+
   static let tokens = TokenReport(
     file: "tokens.bin", accuracy: Estimate(0.381, standardError: 0.012),
     histogram: .init(low: -8, perDecade: 1, below: 3, counts: [0, 0, 1, 20, 200, 280, 6, 0, 0, 0]),
@@ -54,6 +69,14 @@ enum Samples {
           .init(text: "", divergence: 0.0012, loss: 0.5), .init(text: "\n", divergence: 0, loss: 7.125),
         ])
     ])
+
+  static let distribution = TensorDistribution(
+    name: "blk.0.attn_q.weight", tensor: 0, weights: 65_536, bound: 0.21,
+    original: [0, 1, 90, 2000, 40_000, 21_000, 2400, 44, 0, 1],
+    stored: [0, 0, 100, 2100, 39_900, 20_900, 2500, 36, 0, 0],
+    codes: .init(
+      lowest: -8, step: 1,
+      counts: [3, 10, 50, 200, 900, 5000, 15_000, 20_000, 12_000, 8000, 3000, 1000, 300, 60, 12, 1]))
 
   static func difference(_ value: Double, adjusted: Double?) -> PairedDifference {
     // report.json holds ten digits.
@@ -142,7 +165,9 @@ enum Samples {
   static var calibratedStage: StageReport {
     var divergence = Samples.divergence
     divergence.approximation = .init(tailMass: 0.00214, lowerBound: 0.00309)
-    var stage = Samples.stage(evaluation: .language(metrics(divergence), method: method))
+    var stage = Samples.stage(
+      evaluation: .language(metrics(divergence), method: method), latency: sweptLatency)
+    stage.run.machine.features = ["avx2", "fma"]
     stage.tensors[0].outcome = TensorOutcome(
       method: "gptq", heldOutError: 0.00123, plainError: 0.00456, blend: 0.5, note: "ridge 1e-2")
     stage.tensors[1].outcome = TensorOutcome(method: "rtn")
@@ -160,6 +185,11 @@ enum Samples {
       heldOutSequences: 8, heldOutTokens: 4096, vocabulary: 32_000, distinctTokens: 5211,
       evaluationCoverage: 0.987, overlap: .init(words: 13, runs: 9000, shared: 12))
     stage.tokens = tokens
+    var wide = distribution
+    wide.name = "odd|name"
+    wide.tensor = 1
+    wide.codes = nil
+    stage.distributions = [distribution, wide]
     stage.budget = BudgetVerdict(
       confidence: 0.95, blocks: 32,
       checks: [

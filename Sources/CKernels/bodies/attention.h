@@ -137,7 +137,8 @@ CK_INLINE void CK(attend)(const ck_attention_tile *tile, const int n, size_t que
   CK(scores)(tile, n, q, from, to);
   for (int i = 0; i < n; i++) {
     float *scores = tile->scratch + (size_t)i * tile->keys;
-    CK(softmax)(scores + lower[i], upper[i] - lower[i]);
+    float log = CK(softmax_log)(scores + lower[i], upper[i] - lower[i]);
+    if (tile->logs) tile->logs[query + (size_t)i] = log;
     for (size_t j = from; j < lower[i]; j++) scores[j] = 0;
     for (size_t j = upper[i]; j < to; j++) scores[j] = 0;
   }

@@ -35,12 +35,13 @@ static void CK(layer_norm)(const float *x, const float *weight, const float *bia
   }
 }
 
-static void CK(softmax)(float *x, size_t count) {
+// Softmax in place; returns log Σ exp x.
+static float CK(softmax_log)(float *x, size_t count) {
   float most = CK(maximum)(x, count);
   if (most == -__builtin_inff()) {
     // All −∞ (or nothing): no weight at all. A NaN among them must still be seen.
     for (size_t i = 0; i < count; i++) x[i] = x[i] == most ? 0 : x[i];
-    return;
+    return most;
   }
   CK(d16v) sums = {0};
   size_t i = 0;
@@ -54,8 +55,12 @@ static void CK(softmax)(float *x, size_t count) {
     CK(store_part)(x + i, v, count - i);
     sums += CK(widen)(v);
   }
-  CK(scale)((float)(1 / CK(sum16d)(sums)), x, count);
+  double sum = CK(sum16d)(sums);
+  CK(scale)((float)(1 / sum), x, count);
+  return most + logf((float)sum);
 }
+
+static void CK(softmax)(float *x, size_t count) { CK(softmax_log)(x, count); }
 
 static double CK(log_sum_exp)(const float *x, size_t count) {
   float most = CK(maximum)(x, count);

@@ -72,5 +72,6 @@ typedef struct {
   int causal;
   float scale;     // of the scores, usually 1/√size
   float *scratch;  // 4 · keys floats
+  float *logs;     // log Σ exp of each query's scores, or null
 } ck_attention_tile;
 void ck_attention(const ck_attention_tile *tile);

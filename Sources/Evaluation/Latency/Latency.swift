@@ -15,6 +15,10 @@ public struct Latency: Sendable {
   public var minimumRuns = 3
   /// The seconds for each of prefill and decode after which no further run is begun.
   public var budget = 3.0
+  /// How keys and values are kept.
+  public var precision = KVPrecision.f32
+  /// The tokens before the first decoded one; nil for up to 16, as a chat begins.
+  public var decodeStart: Int?
   /// The clock.
   public var clock = Stopwatch.system
 
@@ -58,8 +62,10 @@ public struct Latency: Sendable {
     let prompt = tokens(max(1, min(promptLength ?? min(512, context / 2), context - 1)), model)
     let generated = tokens(max(1, min(decodeLength, context - 1)), model)
     // Decoding starts behind a short prompt, as a chat does; both fit the context.
-    let start = min(prompt.count, max(1, min(16, context - generated.count)))
-    let cache = model.makeCache(capacity: max(prompt.count, start + generated.count))
+    let start = min(prompt.count, max(1, min(decodeStart ?? 16, context - generated.count)))
+    let cache = model.makeCache(
+      capacity: max(prompt.count, start + generated.count), precision: precision)
+    var logits = [Float](repeating: 0, count: max(1, model.vocabularySize))
     let clock = clock
     return Work(
       promptLength: prompt.count, decodeLength: generated.count, start: start,
@@ -73,7 +79,10 @@ public struct Latency: Sendable {
         cache.truncate(to: 0)
         _ = model.forward(Array(prompt[..<start]), cache: cache, logits: .none)
         return generated.map { token in
-          clock.time { _ = model.forward([token], cache: cache, logits: .last) }
+          logits.withUnsafeMutableBufferPointer { target in
+            guard let base = target.baseAddress else { return 0 }
+            return clock.time { model.next(token, cache: cache, into: base) }
+          }
         }
       })
   }

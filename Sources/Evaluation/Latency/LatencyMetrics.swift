@@ -38,6 +38,26 @@ public struct LatencyMetrics: Sendable, Equatable {
     }
   }
 
+  /// Speeds with another number of threads.
+  public struct ThreadSpeed: Sendable, Equatable {
+    /// The number of threads.
+    public var threads: Int
+    /// Prompt processing.
+    public var prefill: Speed
+    /// Generation; nil for encoders.
+    public var decode: Speed?
+    /// The bytes that as many threads can read in a second; nil where that was not measured.
+    public var readBandwidth: Double?
+
+    /// Speeds of these parts.
+    public init(threads: Int, prefill: Speed, decode: Speed?, readBandwidth: Double? = nil) {
+      self.threads = threads
+      self.prefill = prefill
+      self.decode = decode
+      self.readBandwidth = readBandwidth
+    }
+  }
+
   /// Prompt processing: one sample a run. For encoders: tokens of the embedded batch.
   public var prefill: Speed
   /// Generation, one token at a time: one sample a token; nil for encoders.
@@ -58,11 +78,27 @@ public struct LatencyMetrics: Sendable, Equatable {
   public var isPeakOfStage: Bool
   /// The number of threads.
   public var threads: Int
+  /// Speeds with other numbers of threads, ascending.
+  public var sweep: [ThreadSpeed] = []
+
+  /// Speeds with each number of threads, this one's among them, ascending.
+  public var byThreads: [ThreadSpeed] {
+    let own = ThreadSpeed(threads: threads, prefill: prefill, decode: decode, readBandwidth: readBandwidth)
+    return (sweep + [own]).sorted { $0.threads < $1.threads }
+  }
+
+  /// ``readFraction`` of a number of threads.
+  public func readFraction(of speed: ThreadSpeed) -> Double? {
+    guard let bytesPerToken, let decode = speed.decode, let most = speed.readBandwidth, most > 0 else {
+      return nil
+    }
+    return Double(bytesPerToken) * decode.rate / most
+  }
 
   /// The bytes of weights that decoding reads in a second, as a part of what can be read; nil where either is unknown.
   public var readFraction: Double? {
-    guard let bytesPerToken, let decode, let readBandwidth, readBandwidth > 0 else { return nil }
-    return Double(bytesPerToken) * decode.rate / readBandwidth
+    readFraction(
+      of: ThreadSpeed(threads: threads, prefill: prefill, decode: decode, readBandwidth: readBandwidth))
   }
 
   /// Metrics of these parts.

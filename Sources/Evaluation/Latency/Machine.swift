@@ -20,6 +20,8 @@ public struct Machine: Sendable, Equatable {
   public var governor: String?
   /// The operating system: "Linux 6.1.0 x86_64".
   public var system: String
+  /// What the processor can do that matters to the kernels, in the system's words: "avx2", "avx512_vnni", "asimddp" …
+  public var features: [String] = []
 
   /// A machine of these parts.
   public init(
@@ -38,11 +40,30 @@ public struct Machine: Sendable, Equatable {
   public static func current() -> Machine {
     let information = SystemFile.contents("/proc/cpuinfo") ?? ""
     let governor = SystemFile.contents("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    return Machine(
+    var machine = Machine(
       processor: Machine.processorName(information), processors: max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))),
       instructionSet: Kernels.instructionSet,
       memory: SystemFile.kilobytes("MemTotal", in: SystemFile.contents("/proc/meminfo") ?? ""),
       governor: governor.map { $0.filter { !$0.isWhitespace } }, system: systemName())
+    machine.features = Machine.features(information)
+    return machine
+  }
+
+  /// Features that kernels could use: vectors, dot products, half precision, tiles.
+  private static let known: Set<String> = [
+    "sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512dq", "avx512vl",
+    "avx512_vnni", "avx512vbmi", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16", "asimd",
+    "asimddp", "asimdhp", "fphp", "i8mm", "bf16", "sve", "sve2",
+  ]
+
+  /// The known features in the text of /proc/cpuinfo, sorted: `flags` on x86, `Features` on ARM.
+  package static func features(_ information: String) -> [String] {
+    for line in information.split(separator: "\n") {
+      let parts = line.split(separator: ":", maxSplits: 1)
+      guard parts.count == 2, ["flags", "Features"].contains(SystemFile.trim(parts[0])) else { continue }
+      return parts[1].split(separator: " ").map(String.init).filter(known.contains).sorted()
+    }
+    return []
   }
 
   /// The name in the text of /proc/cpuinfo: `model name` on x86, `Model` on ARM boards.

@@ -131,13 +131,13 @@ public struct MachineProbe: Sendable {
     return .init(level: .memory, threads: threads, bytes: part * threads, rate: rate)
   }
 
-  /// The bytes that as many threads as `metrics` were taken on can read in a second: the fastest of the runs. Nil where a token
+  /// The bytes that `threads`, or as many as `metrics` were taken on, can read in a second: the fastest of the runs. Nil where a token
   /// reads so little that the caches may hold it, and for encoders.
-  public static func bandwidth(for metrics: LatencyMetrics) -> Double? {
+  public static func bandwidth(for metrics: LatencyMetrics, threads: Int? = nil) -> Double? {
     guard let bytes = metrics.bytesPerToken, bytes > 2 * max(16 << 20, cacheSize(.l3) ?? 0) else {
       return nil
     }
-    return MachineProbe().memoryReading(threads: metrics.threads).rate.most
+    return MachineProbe().memoryReading(threads: threads ?? metrics.threads).rate.most
   }
 
   // MARK: Reading

@@ -55,14 +55,8 @@ public enum TaskEvaluation {
     progress: (EvaluationProgress) throws -> Void = { _ in }
   ) throws -> TaskAnswers {
     var answers = TaskAnswers(isRight: [], isRightByLength: [])
-    let cache = model.makeCache(capacity: model.contextLength)
-    for (number, item) in task.items.enumerated() {
-      var scores: [Score] = []
-      for choice in item.choices {
-        scores.append(
-          try score(
-            item.prompt, choice, model, tokenizer, cache, place: "\(task.name), question \(number + 1)"))
-      }
+    let all = try scores(model, tokenizer, task, progress)
+    for (item, scores) in zip(task.items, all) {
       if item.isCloze {
         answers.isRight.append(scores[0].isGreedy)
       } else {
@@ -71,9 +65,31 @@ public enum TaskEvaluation {
         answers.isRightByLength.append(
           best(zip(scores, lengths).map { $0.log / $1 }) == item.answer)
       }
-      try progress(EvaluationProgress(done: number + 1, total: task.items.count, loss: nil))
     }
     return answers
+  }
+
+  /// ln p of each choice of each question.
+  static func likelihoods(
+    _ model: any LanguageModel, tokenizer: any Tokenizer, task: TaskText,
+    progress: (EvaluationProgress) throws -> Void = { _ in }
+  ) throws -> [[Double]] {
+    try scores(model, tokenizer, task, progress).map { $0.map(\.log) }
+  }
+
+  private static func scores(
+    _ model: any LanguageModel, _ tokenizer: any Tokenizer, _ task: TaskText,
+    _ progress: (EvaluationProgress) throws -> Void
+  ) throws -> [[Score]] {
+    let cache = model.makeCache(capacity: model.contextLength)
+    return try task.items.enumerated().map { number, item in
+      let scores = try item.choices.map { choice in
+        try score(
+          item.prompt, choice, model, tokenizer, cache, place: "\(task.name), question \(number + 1)")
+      }
+      try progress(EvaluationProgress(done: number + 1, total: task.items.count, loss: nil))
+      return scores
+    }
   }
 
   private struct Score {
@@ -82,7 +98,7 @@ public enum TaskEvaluation {
   }
 
   /// The place of the largest; of equal ones the first.
-  private static func best(_ values: [Double]) -> Int {
+  static func best(_ values: [Double]) -> Int {
     values.indices.max { values[$0] < values[$1] || (values[$0] == values[$1] && $0 > $1) } ?? 0
   }
 

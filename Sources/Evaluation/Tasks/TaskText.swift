@@ -36,6 +36,13 @@ public struct TaskText: Sendable, Equatable {
   /// The most answers of a question.
   private static let choiceLimit = 100
 
+  /// Questions that were put together.
+  init(name: String, sha256: String, items: [Item]) {
+    self.name = name
+    self.sha256 = sha256
+    self.items = items
+  }
+
   /// The file at `path`.
   ///
   /// - Throws: ``FileError`` when it cannot be read; ``EvaluationError`` when a line is no question.

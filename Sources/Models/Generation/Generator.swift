@@ -25,11 +25,12 @@ public enum Generator {
   /// - Parameters:
   ///   - prompt: the tokens to continue, special ones included.
   ///   - maxTokens: the most tokens to generate.
+  ///   - precision: how keys and values are kept.
   ///   - onText: takes the next bytes; they never end inside a UTF-8 character unless the model wrote no UTF-8.
   /// - Precondition: the prompt is not empty and fits the model's context.
   public static func generate(
     model: any LanguageModel, tokenizer: any Tokenizer, prompt: [Int], maxTokens: Int, sampler: Sampler,
-    onText: ([UInt8]) throws -> Void
+    precision: KVPrecision = .f32, onText: ([UInt8]) throws -> Void
   ) rethrows -> Result {
     precondition(
       !prompt.isEmpty && prompt.count <= model.contextLength, "the prompt does not fit the context")
@@ -39,17 +40,24 @@ public enum Generator {
     let room = model.contextLength - prompt.count
     let limit = max(0, min(maxTokens, room))
     var reason = limit < maxTokens ? StopReason.contextLimit : .tokenLimit
-    let cache = model.makeCache(capacity: prompt.count + limit)
-    var next = prompt
+    let cache = model.makeCache(capacity: prompt.count + limit, precision: precision)
+    // From here on a token takes no memory but that of its text.
+    var logits = [Float](repeating: 0, count: model.vocabularySize)
+    tokens.reserveCapacity(min(limit, 4096))
     while tokens.count < limit {
-      let logits = model.forward(next, cache: cache, logits: .last)
-      let token = sampler.pick(logits.row(0))
+      if let last = tokens.last {
+        logits.withUnsafeMutableBufferPointer { target in
+          if let base = target.baseAddress { model.next(last, cache: cache, into: base) }
+        }
+      } else {
+        logits = model.forward(prompt, cache: cache, logits: .last).elements
+      }
+      let token = logits.withUnsafeBufferPointer { sampler.pick($0) }
       guard !tokenizer.stopIDs.contains(token) else {
         reason = .endOfText
         break
       }
       tokens.append(token)
-      next = [token]
       let bytes = text.add(tokenizer.piece(token))
       if !bytes.isEmpty { try onText(bytes) }
     }
@@ -68,6 +76,7 @@ package struct UTF8Stream: Sendable {
 
   /// Takes the next bytes, gives those that end with a whole character. Bytes that no character begins with pass.
   package mutating func add(_ bytes: [UInt8]) -> [UInt8] {
+    if pending.isEmpty, UTF8Stream.unfinished(bytes) == 0 { return bytes }
     pending += bytes
     let held = UTF8Stream.unfinished(pending)
     defer { pending.removeFirst(pending.count - held) }

@@ -19,6 +19,13 @@ struct LlamaBlockRunner: Sendable {
     RotaryTable(configuration.rotary, frequencies: frequencies, first: first, tokens: tokens)
   }
 
+  /// The same in the workspace's memory, where they stay until its next pass.
+  func rotary(first: Int, tokens: Int, in work: Workspace) -> RotaryTable {
+    RotaryTable(
+      configuration.rotary, frequencies: frequencies, first: first, tokens: tokens, cosines: work.cosines,
+      sines: work.sines)
+  }
+
   /// normed = RMS norm of `tokens` rows of `hidden`.
   func normalize(
     _ hidden: UnsafePointer<Float>, _ norm: FloatVector, tokens: Int, into normed: UnsafeMutablePointer<Float>
@@ -58,7 +65,7 @@ struct LlamaBlockRunner: Sendable {
     attention.apply(
       queries: work.queries, tokens: tokens, first: first, keys: cache.layout(cache.keys, block: index),
       values: cache.layout(cache.values, block: index), count: first + tokens, window: block.window,
-      into: work.attended)
+      into: work.attended, partials: work.partials)
   }
 
   /// Qwen3 normalises each head of queries and keys.
@@ -102,7 +109,11 @@ struct LlamaBlockRunner: Sendable {
     let hidden, normed, update: FloatBuffer
     let queries, keys, values, attended: FloatBuffer
     let gate, up: FloatBuffer
+    /// Cosines and sines of the pass's positions.
+    let cosines, sines: FloatBuffer
     let scratch = ActivationScratch()
+    /// Parts of a single token's attention.
+    let partials = ActivationScratch()
     /// The most tokens of a chunk.
     let tokens: Int
 
@@ -116,6 +127,9 @@ struct LlamaBlockRunner: Sendable {
       attended = FloatBuffer(count: tokens * configuration.queryWidth, isZeroed: false)
       keys = FloatBuffer(count: tokens * configuration.keyValueWidth, isZeroed: false)
       values = FloatBuffer(count: tokens * configuration.keyValueWidth, isZeroed: false)
+      let half = configuration.rotary.frequencies.count
+      cosines = FloatBuffer(count: tokens * half, isZeroed: false)
+      sines = FloatBuffer(count: tokens * half, isZeroed: false)
       gate = FloatBuffer(count: tokens * inner, isZeroed: false)
       up = FloatBuffer(count: tokens * inner, isZeroed: false)
     }

@@ -71,10 +71,22 @@ package struct LlamaModel: LanguageModel {
     return blocks.reduce(row + output.byteCount + norm.values.count * 4) { $0 + $1.byteCount }
   }
 
-  package func makeCache(capacity: Int) -> KVCache {
+  package func makeCache(capacity: Int) -> KVCache { makeCache(capacity: capacity, precision: .f32) }
+
+  package func makeCache(capacity: Int, precision: KVPrecision) -> KVCache {
     KVCache(
       capacity: capacity, blocks: blocks.count, heads: configuration.keyValueHeadCount,
-      headLength: configuration.headLength)
+      headLength: configuration.headLength, precision: precision)
+  }
+
+  package func next(_ token: Int, cache: KVCache, into logits: UnsafeMutablePointer<Float>) {
+    precondition(token >= 0 && token < embedding.rows, "a token outside of the vocabulary")
+    cache.reserve(cache.count + 1)
+    let work = workspace(tokens: 1, of: cache)
+    withUnsafePointer(to: token) { token in
+      run(UnsafeBufferPointer(start: token, count: 1), cache: cache, work: work)
+    }
+    project(0..<1, work: work, into: logits)
   }
 
   package func forward(_ tokens: [Int], cache: KVCache, logits: LogitsRequest) -> Matrix {
@@ -92,7 +104,7 @@ package struct LlamaModel: LanguageModel {
     let elements = [Float](unsafeUninitializedCapacity: rows * vocabularySize) { target, count in
       for start in stride(from: 0, to: tokens.count, by: Self.chunkLength) {
         let chunk = tokens[start..<min(start + Self.chunkLength, tokens.count)]
-        run(chunk, cache: cache, work: work)
+        chunk.withUnsafeBufferPointer { run($0, cache: cache, work: work) }
         let first = max(firstWanted, chunk.startIndex)
         guard first < chunk.endIndex, let base = target.baseAddress else { continue }
         project(first - start..<chunk.count, work: work, into: base + (first - firstWanted) * vocabularySize)
@@ -126,11 +138,12 @@ package struct LlamaModel: LanguageModel {
 
 extension LlamaModel {
   /// Runs a chunk through all blocks; leaves the last block's output in `work.hidden`.
-  private func run(_ tokens: ArraySlice<Int>, cache: KVCache, work: LlamaBlockRunner.Workspace) {
+  private func run(_ tokens: UnsafeBufferPointer<Int>, cache: KVCache, work: LlamaBlockRunner.Workspace) {
     let (count, first, width) = (tokens.count, cache.count, configuration.hiddenSize)
-    let rotary = runner.rotary(first: first, tokens: count)
+    let rotary = runner.rotary(first: first, tokens: count, in: work)
+    nonisolated(unsafe) let tokens = tokens
     Parallel.forEach(count) { place in
-      embedding.decodeRow(tokens[tokens.startIndex + place], into: work.hidden.base + place * width)
+      embedding.decodeRow(tokens[place], into: work.hidden.base + place * width)
     }
     for (index, block) in blocks.enumerated() {
       runner.normalize(work.hidden.base, block.attentionNorm, tokens: count, into: work.normed.base)

@@ -9,8 +9,18 @@ package struct RotaryTable: Sendable {
 
   /// The table of positions `first ..< first + tokens`.
   package init(_ rotary: RotaryScaling, frequencies: [Float], first: Int, tokens: Int) {
+    let count = tokens * frequencies.count
+    self.init(
+      rotary, frequencies: frequencies, first: first, tokens: tokens, cosines: FloatBuffer(count: count),
+      sines: FloatBuffer(count: count))
+  }
+
+  /// The same in memory that is there, of `tokens` times as many numbers as there are frequencies.
+  package init(
+    _ rotary: RotaryScaling, frequencies: [Float], first: Int, tokens: Int, cosines: FloatBuffer,
+    sines: FloatBuffer
+  ) {
     let half = frequencies.count
-    let (cosines, sines) = (FloatBuffer(count: tokens * half), FloatBuffer(count: tokens * half))
     let factor = rotary.attentionFactor
     Parallel.forEach(tokens) { token in
       for place in 0..<half {

@@ -58,8 +58,12 @@ public struct EvaluationPlan: Sendable, Equatable {
   public var spread: Bool?
   /// Whether latency is measured.
   public var latency = true
+  /// Other numbers of threads that latency is measured with; nil for one thread where that is quick.
+  public var threadsSweep: [Int]?
   /// Whether a pruned model is compared with one that is only quantized, at equal bytes and at equal latency.
   public var frontier = true
+  /// How the model keeps keys and values; no part of a recipe, which measures with ``KVPrecision/f32``.
+  public var cache = KVPrecision.f32
   /// What activations become before they meet quantized weights.
   public var activations = ActivationPrecision.int8
 
@@ -182,6 +186,7 @@ extension EvaluationPlan {
     tokens = try section.integer("tokens", in: 16...1_000_000_000) ?? tokens
     spread = try section.boolean("spread")
     latency = try section.boolean("latency") ?? latency
+    threadsSweep = try section.integers("threads-sweep", in: 1...128)
     frontier = try section.boolean("frontier") ?? frontier
     if let name = try section.string("activations") {
       guard let precision = ActivationPrecision(rawValue: name) else {
@@ -189,7 +194,10 @@ extension EvaluationPlan {
       }
       activations = precision
     }
-    try section.finish(known: ["text", "context", "tokens", "spread", "latency", "frontier", "activations"])
+    try section.finish(
+      known: [
+        "text", "context", "tokens", "spread", "latency", "threads-sweep", "frontier", "activations",
+      ])
   }
 
   var json: JSONValue {
@@ -200,6 +208,7 @@ extension EvaluationPlan {
     if let text { object["text"] = .string(text) }
     if let context { object["context"] = .integer(context) }
     if let spread { object["spread"] = .bool(spread) }
+    if let threadsSweep { object["threads-sweep"] = .array(threadsSweep.map { .integer($0) }) }
     if !frontier { object["frontier"] = .bool(false) }
     return .object(object)
   }

@@ -85,6 +85,19 @@ public struct RecipeMapping {
     return result
   }
 
+  /// The list of integers at `key`, at most 64 of them, or nil.
+  public mutating func integers(_ key: String, in range: ClosedRange<Int>) throws(RecipeError) -> [Int]? {
+    guard let node = take(key) else { return nil }
+    let expected = "a list of integers from \(range.lowerBound) to \(range.upperBound)"
+    guard case .sequence(let sequence) = node, sequence.count <= 64 else { throw wrong(key, node, expected) }
+    var result: [Int] = []
+    for element in sequence {
+      guard let value = element.int, range.contains(value) else { throw wrong(key, node, expected) }
+      result.append(value)
+    }
+    return result
+  }
+
   /// Throws when a key is left that nobody asked for; `known` is named in the message.
   public func finish(known: [String]) throws(RecipeError) {
     guard let unknown = members.first(where: { !taken.contains($0.key) }) else { return }

@@ -49,7 +49,7 @@ struct CurvePlot {
     }
     for tick in x.ticks {
       svg.line(x.place(tick), bottom, x.place(tick), bottom + 4, "axis")
-      svg.text(Axis.label(tick), x.place(tick), bottom + 17, anchor: .middle, "s")
+      svg.label(Axis.label(tick), x.place(tick), bottom + 17)
     }
     svg.line(left, bottom, right, bottom, "axis")
     // As many points as there are units across: more cannot be told apart.

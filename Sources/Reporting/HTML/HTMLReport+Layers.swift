@@ -5,9 +5,16 @@ extension HTMLReport {
   /// Heat maps of bits and errors, and the tensors as a table; those of the last stage open.
   static func layers(_ shown: [ShownStage]) -> String {
     let stages = shown.filter { !$0.isBaseline }
-    return stages.enumerated().map { place, stage in
-      let maps = heatMaps(stage.stage)
-      let content = maps + Markup.details("Every tensor (\(stage.stage.tensors.count))", tensorTable(stage))
+    let rows = PageRoom(stages: stages.count).tensors
+    // The last stage is drawn first, so that where there is no room for all, it is not the one that is left out.
+    var room = PageRoom.cells
+    let maps = stages.reversed().map { heatMaps($0.stage, &room) }.reversed()
+    return zip(stages, maps).enumerated().map { place, pair in
+      let (stage, maps) = pair
+      let content =
+        maps
+        + Markup.details(
+          "Every tensor (\(stage.stage.tensors.count))", tensorTable(stage, limit: rows))
       guard stages.count > 1 else { return content }
       return Markup.details(
         Markup.escape(stage.label), open: place == stages.count - 1 && !maps.isEmpty, content)
@@ -53,9 +60,17 @@ extension HTMLReport {
     return weights > 0 ? Double(tensor.bytes) * 8 / weights : 0
   }
 
-  private static func heatMaps(_ stage: StageReport) -> String {
+  /// - Parameter room: the cells that may still be drawn; those of this stage are taken off.
+  private static func heatMaps(_ stage: StageReport, _ room: inout Int) -> String {
     let grid = Grid(stage)
     guard !grid.rows.isEmpty else { return "" }
+    let cells = 3 * grid.rows.count * grid.columns.count
+    // The first that is drawn may take more than its share: a picture of a large model is worth it.
+    guard cells <= room || room == PageRoom.cells else {
+      return Markup.paragraph(
+        "<span class=\"note\">No room for pictures: report.json has the figures.</span>")
+    }
+    room = max(0, room - cells)
     func map(
       _ name: String, _ isLogarithmic: Bool, _ text: @escaping (Double) -> String,
       _ value: @escaping (TensorReport) -> Double?
@@ -87,9 +102,8 @@ extension HTMLReport {
     return "<div class=\"maps\">\(figures)</div>\n"
   }
 
-  private static func tensorTable(_ shown: ShownStage) -> String {
-    // A page is to stay small: of models with thousands of tensors, the worst are shown.
-    let limit = 400
+  /// A page is to stay small: of models with thousands of tensors, the worst are shown.
+  private static func tensorTable(_ shown: ShownStage, limit: Int) -> String {
     var places = Array(shown.stage.tensors.indices)
     let isCut = places.count > limit
     if isCut {

@@ -21,16 +21,22 @@ extension HTMLReport {
   }
 
   private static func speed(_ latency: LatencyMetrics, _ path: String, _ shown: ShownStage) -> String {
-    func row(_ name: String, _ speed: LatencyMetrics.Speed) -> [String] {
-      let path = "\(path).\(name)"
+    func row(_ name: String, _ speed: LatencyMetrics.Speed, _ place: String, threads: Int) -> [String] {
+      let path = "\(place).\(name)"
       return [
-        name, Cited.grouped("\(path).tokens", speed.tokens), Cited.grouped("\(path).runs", speed.runs),
+        name, Cited.number("\(place).threads", threads, String(threads)),
+        Cited.grouped("\(path).tokens", speed.tokens), Cited.grouped("\(path).runs", speed.runs),
         Cited.seconds("\(path).secondsPerToken", speed.median),
         Cited.seconds("\(path).deviation", speed.deviation),
         Cited.seconds("\(path).percentile95", speed.percentile95),
       ]
     }
-    let rows = [row("prefill", latency.prefill)] + (latency.decode.map { [row("decode", $0)] } ?? [])
+    let rows = latency.byThreads.flatMap { speed in
+      let other = latency.sweep.firstIndex { $0.threads == speed.threads }
+      let place = other.map { "\(path).sweep[\($0)]" } ?? path
+      return [row("prefill", speed.prefill, place, threads: speed.threads)]
+        + (speed.decode.map { [row("decode", $0, place, threads: speed.threads)] } ?? [])
+    }
     let machine = shown.stage.run.machine
     var facts = [
       Markup.escape(machine.processor),
@@ -39,13 +45,18 @@ extension HTMLReport {
       "threads \(Cited.number("\(path).threads", latency.threads, String(latency.threads)))",
     ]
     if let governor = machine.governor { facts.append("governor \(Markup.escape(governor))") }
+    if !machine.features.isEmpty {
+      facts.append("instructions \(Markup.escape(machine.features.joined(separator: " ")))")
+    }
     facts.append(Markup.escape(machine.system))
     if let bytes = latency.bytesPerToken {
       facts.append("a token reads \(Cited.bytes("\(path).bytesPerToken", bytes)) of weights")
     }
     return Markup.table(
-      heads: ["\(shown.label)", "tokens a run", "runs", "time a token, median", "MAD", "95 %"], rows: rows,
-      right: [1, 2, 3, 4, 5])
+      heads: [
+        Markup.escape(shown.label), "threads", "tokens a run", "runs", "time a token, median", "MAD", "95 %",
+      ], rows: rows,
+      right: [1, 2, 3, 4, 5, 6])
       + Markup.paragraph("<span class=\"note\">\(facts.joined(separator: "; ")).</span>")
   }
 

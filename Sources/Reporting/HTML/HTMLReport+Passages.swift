@@ -19,7 +19,8 @@ extension HTMLReport {
         + "from the baseline where it had to predict it, in nats:\(swatches)</span>")
     return key
       + stages.enumerated().map { place, stage in
-        let content = (stage.stage.tokens?.passages ?? []).enumerated().map {
+        let room = PageRoom(stages: stages.count).passages(isLast: place == stages.count - 1)
+        let content = (stage.stage.tokens?.passages ?? []).prefix(room).enumerated().map {
           passage($1, path: "\(stage.path).tokens.passages[\($0)]")
         }.joined()
         return stages.count == 1
@@ -32,7 +33,9 @@ extension HTMLReport {
       let text = token.text.isEmpty ? "" : Markup.escape(visible(token.text))
       let title =
         "KLD \(NumberFormat.significant(token.divergence, 3)), −ln p \(NumberFormat.significant(token.loss, 3))"
-      return "<span style=\"background:\(colour(token.divergence))\" title=\"\(title)\">\(text)</span>"
+      let colour = colour(token.divergence)
+      let style = colour.isEmpty ? "" : " style=\"background:\(colour)\""
+      return "<span\(style) title=\"\(title)\">\(text)</span>"
     }.joined()
     let place =
       "mean \(Cited.significant("\(path).mean", passage.mean)), chunk \(Cited.number("\(path).chunk", passage.chunk, String(passage.chunk)))"
@@ -50,6 +53,6 @@ extension HTMLReport {
   private static func colour(_ divergence: Double) -> String {
     let part = divergence > 0 ? (log10(divergence) + 4) / 4.5 : 0
     let alpha = min(0.75, max(0, part.isFinite ? part * 0.75 : 0))
-    return "rgba(var(--heat),\(NumberFormat.fixed(alpha, 2)))"
+    return alpha < 0.005 ? "" : "rgba(var(--heat),\(NumberFormat.fixed(alpha, 2)))"
   }
 }

@@ -88,7 +88,7 @@ extension HTMLReport {
       return "<div><h3>\(Markup.escape(stage.label))</h3>"
         + Markup.figure(
           plot.text(),
-          caption: "\(none) of the tokens below \(NumberFormat.significant(histogram.bound(0), 1)); largest "
+          caption: "\(none) of the tokens below \(Axis.label(histogram.bound(0))); largest "
             + Cited.significant("\(stage.metrics).divergence.maximum", divergence.maximum)) + "</div>"
     }
     return pictures.isEmpty ? "" : "<div class=\"grid3\">\(pictures.joined())</div>\n"

@@ -137,7 +137,43 @@ extension HTMLReport {
     }
     text += Markup.details("Tails and details", stageRows(quality, shown))
     let timed = shown.filter { $0.stage.latency != nil }
-    return timed.isEmpty ? text : text + Markup.details("Speed and memory", stageRows(speed, timed))
+    return timed.isEmpty
+      ? text : text + Markup.details("Speed and memory", stageRows(speed, timed) + threadRows(timed))
+  }
+
+  /// A row for each stage and number of threads; nothing where all were timed with one number.
+  private static func threadRows(_ shown: [ShownStage]) -> String {
+    guard shown.contains(where: { !($0.stage.latency?.sweep.isEmpty ?? true) }) else { return "" }
+    let hasFraction = shown.contains { stage in
+      stage.stage.latency.map { latency in latency.sweep.contains { latency.readFraction(of: $0) != nil } }
+        ?? false
+    }
+    let hasDecode = shown.contains { $0.stage.latency?.decode != nil }
+    let rows = shown.flatMap { stage -> [[String]] in
+      guard let latency = stage.stage.latency else { return [] }
+      return latency.byThreads.map { speed in
+        let other = latency.sweep.firstIndex { $0.threads == speed.threads }
+        let path = "\(stage.path).latency" + (other.map { ".sweep[\($0)]" } ?? "")
+        return [
+          Markup.escape(stage.label), Cited.number("\(path).threads", speed.threads, String(speed.threads)),
+          Cited.rate("\(path).prefill.tokensPerSecond", speed.prefill.rate),
+        ]
+          + (hasDecode
+            ? [
+              Cited.rate("\(path).decode.tokensPerSecond", speed.decode?.rate),
+              Cited.rate("\(path).decode.tokensPerSecond95", speed.decode?.slowRate),
+            ] : [])
+          + (hasFraction
+            ? [
+              latency.readFraction(of: speed).map {
+                Cited.number("\(path).readFraction", $0, NumberFormat.fixed($0 * 100, 0))
+              } ?? "–"
+            ] : [])
+      }
+    }
+    return Markup.table(
+      heads: ["stage", "threads", "prefill tok/s"] + (hasDecode ? ["decode tok/s", "at p95"] : [])
+        + (hasFraction ? ["of bandwidth, %"] : []), rows: rows, right: [1, 2, 3, 4, 5])
   }
 
   /// A row a stage; columns that none has a figure for are left out.

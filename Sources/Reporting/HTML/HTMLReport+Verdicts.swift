@@ -83,7 +83,7 @@ extension HTMLReport {
     let width =
       difference.interval.map { ($0.high - $0.low) * scale } ?? abs(difference.estimate.value) * scale
     var (decimals, unit) = (0, 1.0)
-    while decimals < 8, width < 20 * unit { (decimals, unit) = (decimals + 1, unit / 10) }
+    while width > 0, decimals < 8, width < 20 * unit { (decimals, unit) = (decimals + 1, unit / 10) }
     return decimals
   }
 

@@ -37,6 +37,7 @@ public enum HTMLReport {
     body += Markup.section("Where the bytes are", id: "bytes", bytes(shown))
     body += Markup.section("KL divergence, token by token", id: "divergence", histograms(shown))
     body += Markup.section("Layers", id: "layers", layers(shown))
+    body += Markup.section("Weights and codes", id: "weights", distributions(shown))
     body += Markup.section("Worst passages", id: "passages", passages(shown))
     return body
   }

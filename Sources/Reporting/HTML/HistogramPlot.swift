@@ -45,7 +45,7 @@ struct HistogramPlot {
         value <= histogram.bound(shown.upperBound) * 1.01
       else { continue }
       svg.line(place(value), bottom, place(value), bottom + 4, "axis")
-      svg.text(Axis.label(value), place(value), bottom + 17, anchor: .middle, "s")
+      svg.label(Axis.label(value), place(value), bottom + 17)
     }
     quantiles(&svg, place, top: top, bottom: bottom, right: right)
     svg.text("KL divergence of a token, nats", (left + right) / 2, bottom + 34, anchor: .middle, "s")

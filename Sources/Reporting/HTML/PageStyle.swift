@@ -42,6 +42,7 @@ enum PageStyle {
     svg text{fill:var(--fg)}svg .s{font-size:11px;fill:var(--dim)}
     .axis{stroke:var(--dim)}.grid{stroke:var(--line)}.dash{stroke:var(--dim);stroke-dasharray:4 3}.lead{stroke:var(--dim);stroke-width:.6}
     .front{fill:none;stroke:var(--fg);stroke-width:1.4;stroke-opacity:.55}.curve{fill:none;stroke:var(--a);stroke-width:1.6}
+    .area{fill:var(--a);fill-opacity:.4}.outline{fill:none;stroke:var(--fg);stroke-width:1.2;stroke-linejoin:round}
     .bar{stroke:var(--fg);stroke-width:1.1;stroke-opacity:.75}.tick{stroke:var(--fg);stroke-width:2}.fill{fill:var(--a)}.none{fill:var(--soft)}
     .m{stroke:var(--bg);stroke-width:1.2}
     .c0,.k1{fill:var(--a)}.c1,.k2{fill:var(--b)}.c2,.k3{fill:var(--c)}.c3,.k0{fill:var(--e)}.c4,.k4{fill:var(--d)}.c5,.k5{fill:var(--g)}.c6{fill:var(--f)}.c7{fill:var(--h)}

@@ -120,9 +120,7 @@ struct ParetoPlot {
     }
     for tick in x.ticks {
       svg.line(x.place(tick), down.upperBound, x.place(tick), down.upperBound + 4, "axis")
-      svg.text(
-        tick == 0 ? "0" : Axis.trimmed(costText(tick)), x.place(tick), down.upperBound + 18, anchor: .middle,
-        "s")
+      svg.label(tick == 0 ? "0" : Axis.trimmed(costText(tick)), x.place(tick), down.upperBound + 18)
     }
     svg.line(across.lowerBound, down.upperBound, across.upperBound, down.upperBound, "axis")
     svg.text(costName, (across.lowerBound + across.upperBound) / 2, down.upperBound + 38, anchor: .middle)

@@ -39,6 +39,23 @@ struct SVG {
       "<path d=\"M\(SVG.n(first.x)) \(SVG.n(first.y))\(rest)\(isClosed ? "Z" : "")\" class=\"\(style)\"/>"
   }
 
+  /// The outline of bars of one width, one beside the other, from `bottom` to each of `heights`.
+  mutating func steps(
+    _ heights: [Double], from left: Double, width: Double, bottom: Double, _ style: String
+  ) {
+    let bars = heights.enumerated().map { place, height in
+      "V\(SVG.n(height))H\(SVG.n(left + Double(place + 1) * width))"
+    }.joined()
+    body += "<path d=\"M\(SVG.n(left)) \(SVG.n(bottom))\(bars)V\(SVG.n(bottom))\" class=\"\(style)\"/>"
+  }
+
+  /// A small label below an axis, in the middle of `x`, or as near to it as the picture allows.
+  mutating func label(_ text: String, _ x: Double, _ y: Double) {
+    // Narrow screens have letters of 12 units.
+    let half = SVG.width(text, size: 12) / 2 + 1
+    self.text(text, min(max(x, half), width - half), y, anchor: .middle, "s")
+  }
+
   /// A rectangle; `title` is shown on hover, `fill` overrides the class's.
   mutating func rectangle(
     _ x: Double, _ y: Double, _ width: Double, _ height: Double, _ style: String, fill: String? = nil,

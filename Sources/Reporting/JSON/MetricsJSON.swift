@@ -142,6 +142,17 @@ extension LatencyMetrics {
       ("readFraction", .rounded(readFraction)), ("bytesPerToken", .optional(bytesPerToken)),
       ("peakMemory", .optional(peakMemory)), ("isPeakOfStage", .bool(isPeakOfStage)),
       ("threads", .integer(threads)),
+      (
+        "sweep",
+        .array(
+          sweep.map { speed in
+            .fields([
+              ("threads", .integer(speed.threads)), ("prefill", speed.prefill.json),
+              ("decode", speed.decode?.json ?? .null), ("readBandwidth", .rounded(speed.readBandwidth)),
+              ("readFraction", .rounded(readFraction(of: speed))),
+            ])
+          })
+      ),
     ])
   }
 
@@ -161,6 +172,15 @@ extension LatencyMetrics {
     coldFirstToken = try fields.added("coldFirstToken", fields.double)
     energyPerToken = try fields.added("energyPerToken", fields.double)
     readBandwidth = try fields.added("readBandwidth", fields.double)
+    sweep = try fields.added("sweep") { try fields.array($0, LatencyMetrics.threadSpeed) } ?? []
+  }
+
+  private static func threadSpeed(_ value: JSONValue, _ path: String) throws -> ThreadSpeed {
+    let fields = try ReportFields(value, path: path)
+    return ThreadSpeed(
+      threads: try fields.int("threads"), prefill: try Speed(fields.fields("prefill")),
+      decode: try fields.optional("decode") { try Speed(fields.fields($0)) },
+      readBandwidth: try fields.optional("readBandwidth", fields.double))
   }
 }
 
@@ -187,6 +207,7 @@ extension Machine {
       ("processor", .string(processor)), ("processors", .integer(processors)),
       ("instructionSet", .string(instructionSet)), ("memory", .optional(memory)),
       ("governor", .optional(governor)), ("system", .string(system)),
+      ("features", .strings(features)),
     ])
   }
 
@@ -195,5 +216,6 @@ extension Machine {
       processor: try fields.string("processor"), processors: try fields.int("processors"),
       instructionSet: try fields.string("instructionSet"), memory: try fields.optional("memory", fields.int),
       governor: try fields.optional("governor", fields.string), system: try fields.string("system"))
+    features = try fields.added("features", fields.strings) ?? []
   }
 }

@@ -18,7 +18,7 @@ extension StageReport {
     let measured: [(String, JSONValue)] = [
       ("evaluation", evaluation.json), ("budget", budget?.json ?? .null),
       ("calibration", calibration?.json ?? .null), ("training", training?.json ?? .null),
-      ("tokens", tokens?.json ?? .null),
+      ("tokens", tokens?.json ?? .null), ("distributions", .array(distributions.map(\.json))),
       ("latency", latency?.json ?? .null),
       ("sparsity", sparsity?.json ?? .null), ("frontier", frontier?.json ?? .null),
       ("notes", .strings(notes)), ("warnings", .strings(warnings)), ("run", run.json),
@@ -49,6 +49,10 @@ extension StageReport {
       latency: try fields.optional("latency") { try LatencyMetrics(fields.fields($0)) },
       notes: try fields.strings("notes"), warnings: try fields.strings("warnings"),
       run: try RunContext(fields.fields("run")))
+    distributions =
+      try fields.added("distributions") { key in
+        try fields.array(key) { try TensorDistribution(ReportFields($0, path: $1)) }
+      } ?? []
     sparsity = try fields.added("sparsity") { try SparsityReport(fields.fields($0)) }
     frontier = try fields.added("frontier") { try FrontierVerdict(fields.fields($0)) }
   }

@@ -164,25 +164,42 @@ public enum MarkdownReport {
   }
 
   private static func speedTable(_ latency: LatencyMetrics, _ page: inout Page) {
-    func row(_ name: String, _ speed: LatencyMetrics.Speed) -> [String] {
+    func row(_ name: String, _ speed: LatencyMetrics.Speed, threads: Int) -> [String] {
       [
-        "\(name) (\(NumberFormat.grouped(speed.tokens)) tokens)", NumberFormat.rate(speed.rate),
+        "\(name) (\(NumberFormat.grouped(speed.tokens)) tokens)", String(threads),
+        NumberFormat.rate(speed.rate),
         NumberFormat.rate(speed.slowRate), NumberFormat.seconds(speed.median),
         NumberFormat.seconds(speed.deviation),
         NumberFormat.seconds(speed.percentile95), String(speed.runs),
       ]
     }
-    var rows = [row("prefill", latency.prefill)]
-    if let decode = latency.decode { rows.append(row("decode", decode)) }
+    let rows = latency.byThreads.flatMap { speed in
+      [row("prefill", speed.prefill, threads: speed.threads)]
+        + (speed.decode.map { [row("decode", $0, threads: speed.threads)] } ?? [])
+    }
     page.table(
-      ["", "tok/s", "tok/s at p95", "time/token", "MAD", "p95", "runs"], rows: rows, right: Set(1...6))
+      ["", "threads", "tok/s", "tok/s at p95", "time/token", "MAD", "p95", "runs"], rows: rows,
+      right: Set(1...7))
     var facts: [String] = []
     if let time = latency.timeToFirstToken {
       facts.append(
         "Time to first token from the packed artifact, warm page cache: \(NumberFormat.seconds(time)).")
     }
+    if let time = latency.coldFirstToken {
+      facts.append("With the file out of memory before: \(NumberFormat.seconds(time)).")
+    }
     if let bytes = latency.bytesPerToken {
       facts.append("Weights read for a token: \(NumberFormat.bytes(bytes)).")
+    }
+    for speed in latency.byThreads {
+      guard let fraction = latency.readFraction(of: speed), let most = speed.readBandwidth else { continue }
+      facts.append(
+        "With \(speed.threads) thread\(speed.threads == 1 ? "" : "s") decoding reads at "
+          + "\(NumberFormat.fixed(fraction * 100, 0)) % of the \(NumberFormat.rate(most * 1e-9)) GB/s that can be read."
+      )
+    }
+    if let joules = latency.energyPerToken {
+      facts.append("Energy of a decoded token: \(NumberFormat.significant(joules, 3)) J.")
     }
     if let memory = latency.peakMemory {
       let scope = latency.isPeakOfStage ? "of this stage's measurement" : "of the process so far"
@@ -199,6 +216,7 @@ public enum MarkdownReport {
     ]
     if let memory = machine.memory { parts.append(NumberFormat.bytes(memory) + " memory") }
     if let governor = machine.governor { parts.append("governor \(governor)") }
+    if !machine.features.isEmpty { parts.append(escape(machine.features.joined(separator: " "))) }
     parts.append(escape(machine.system))
     return "Machine: " + parts.joined(separator: "; ") + "."
   }

@@ -41,6 +41,17 @@ public enum MeasurementText {
           + "\(NumberFormat.rate(bandwidth * 1e-9)) that \(latency.threads) thread\(latency.threads == 1 ? "" : "s") can read",
       ])
     }
+    for other in latency.byThreads where other.threads != latency.threads {
+      let decode = other.decode.map { ", decode \(NumberFormat.rate($0.rate)) tok/s" } ?? ""
+      rows.append([
+        "with \(other.threads) thread\(other.threads == 1 ? "" : "s")",
+        "prefill \(NumberFormat.rate(other.prefill.rate)) tok/s\(decode)"
+          + (latency.readFraction(of: other).map {
+            ", \(NumberFormat.fixed(100 * $0, 0)) % of what can be read"
+          }
+            ?? ""),
+      ])
+    }
     if let memory = latency.peakMemory { rows.append(["peak memory", NumberFormat.bytes(memory)]) }
     rows.append(["threads", "\(latency.threads)"])
     rows.append(["machine", "\(machine.processor), \(machine.instructionSet)"])

@@ -30,6 +30,22 @@ public struct StageTable: Sendable {
     return lines.joined(separator: "\n") + "\n"
   }
 
+  /// The columns that a small table takes first.
+  private static let foremost = [
+    "size", "mean KLD", "cosine mean", "decode tok/s (p95)", "ratio", "perplexity",
+  ]
+
+  /// One table of the figures that matter most, as many as fit `width` characters: its lines.
+  public func compact(width: Int) -> [String] {
+    let known = StageColumn.all.filter { column in stages.contains { column.cell($0) != nil } }
+    var taken: [String] = []
+    for head in StageTable.foremost where known.contains(where: { $0.head == head }) {
+      let more = taken + [head]
+      if table(known.filter { more.contains($0.head) }).width <= width { taken = more }
+    }
+    return table(known.filter { taken.contains($0.head) }).lines
+  }
+
   /// The columns of each table: as few tables as possible, and among those one for each group if that is as few.
   private func split(_ columns: [StageColumn], width: Int) -> [[StageColumn]] {
     let filled = fill(columns.map { [$0] }, width: width)

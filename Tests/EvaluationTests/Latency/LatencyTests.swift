@@ -122,6 +122,11 @@ import Testing
       Machine.processorName("processor : 0\nHardware : BCM2835\nModel : Raspberry Pi 5\n") == "Raspberry Pi 5"
     )
     #expect(Machine.processorName("") == "unknown")
+    #expect(
+      Machine.features("processor\t: 0\nflags\t\t: fpu sse4_2 avx2 mmx avx512_vnni\n")
+        == ["avx2", "avx512_vnni", "sse4_2"])
+    #expect(Machine.features("Features\t: fp asimd asimddp crc32\n") == ["asimd", "asimddp"])
+    #expect(Machine.features("") == [])
   }
 
   @Test func thisMachineIsDescribed() {

@@ -88,8 +88,9 @@ struct HTMLReportTests {
           ? ["stages", "bytes", "method", "notes", "reproduction"]
           : [
             "stages", "verdicts", "pareto",
-          ] + (count > 3 ? ["training"] : []) + ["bytes", "divergence", "layers", "passages"]
-            + (count > 3 ? ["budget"] : []) + ["method", "notes", "reproduction"]))
+          ] + (count > 3 ? ["training"] : []) + ["bytes", "divergence", "layers"]
+            + (count > 3 ? ["weights"] : [])
+            + ["passages"] + (count > 3 ? ["budget"] : []) + ["method", "notes", "reproduction"]))
     // All pairs, and no more.
     let verdicts = page.elements.filter { $0.attributes["class"]?.hasPrefix("v ") ?? false }
     let pairs = count * (count - 1) / 2
@@ -101,6 +102,37 @@ struct HTMLReportTests {
         $0.name == "th" && $0.attributes["scope"] == "row" && $0.text == "0 baseline"
       } >= 2)
     #expect(html.contains("compress --int4 &#39;my model.bin&#39;"))
+  }
+
+  @Test("12 stages of a model of 40 layers take less than a megabyte")
+  func size() throws {
+    var report = Self.run(12)
+    for place in report.stages.indices.dropFirst() {
+      report.stages[place].tensors = (0..<40).flatMap { block in
+        (0..<7).map { kind in
+          var tensor = Samples.stage().tensors[0]
+          tensor.name = "model.layers.\(block).self_attn.projection_\(kind).weight"
+          tensor.role = ["query", "key", "value", "attention-output", "gate", "up", "down"][kind]
+          tensor.outcome = TensorOutcome(method: "gptq", heldOutError: 0.00123, plainError: 0.00456)
+          return tensor
+        }
+      }
+      report.stages[place].distributions = (0..<4).map { _ in
+        var wide = Samples.distribution
+        wide.original = (0..<49).map { $0 * 100 }
+        wide.stored = wide.original
+        wide.codes = .init(lowest: -127, step: 4, counts: (0..<64).map { $0 * 1000 })
+        return wide
+      }
+      let token = TokenReport.Token(text: " word", divergence: 0.0123, loss: 1.5)
+      report.stages[place].tokens?.passages = (0..<10).map {
+        .init(chunk: $0, position: 3, mean: 0.0123, tokens: [TokenReport.Token](repeating: token, count: 24))
+      }
+    }
+    let html = HTMLReport.text(report)
+    _ = try Self.check(html, against: report.json)
+    #expect(html.utf8.count < 1_000_000, "\(html.utf8.count)")
+    #expect(html.contains("No room for pictures"))
   }
 
   @Test("every kind of stage, and a failed one")
@@ -162,6 +194,24 @@ struct HTMLReportTests {
     }
   }
 
+  @Test("pictures of codes and sums of bytes are those of report.json")
+  func pictures() throws {
+    let report = Self.run(4)
+    let page = HTMLDocument(HTMLReport.text(report))
+    let titles = page.elements.filter { $0.name == "title" && $0.text.hasPrefix("code ") }.map(\.text)
+    let codes = try #require(report.stages[3].distributions[0].codes)
+    #expect(
+      titles == codes.counts.enumerated().filter { $1 > 0 }.map { "code \(codes.lowest + $0): \($1)" })
+    for element in page.elements where element.name == "td" {
+      guard let label = element.attributes["data-label"], ByteNames.all.contains(label) else { continue }
+      let bytes = Int(element.text.replacing(",", with: ""))
+      let sums = report.stages.map { stage in
+        stage.tensors.filter { $0.role == (label == "other" ? "other" : "query") }.reduce(0) { $0 + $1.bytes }
+      }
+      #expect(bytes.map(sums.contains) ?? false, "\(label): \(element.text)")
+    }
+  }
+
   private enum ByteNames {
     /// Columns of sums over tensors, whose parts report.json has.
     static let all: Set<String> = [
@@ -214,9 +264,14 @@ struct HTMLReportTests {
     guard let folder = ProcessInfo.processInfo.environment["COMPRESS_TEST_PAGES"] else { return }
     for count in [1, 2, 12] {
       try HTMLReport.text(Self.run(count)).write(
-        toFile: "\(folder)/stages-\(count).html", atomically: true, encoding: .utf8)
+        toFile: "\(folder)/sample-\(count).html", atomically: true, encoding: .utf8)
     }
-    try HTMLReport.text(Samples.report(Samples.all)).write(
-      toFile: "\(folder)/failed.html", atomically: true, encoding: .utf8)
+    var encoders = [Samples.encoderStage, Samples.encoderStage]
+    encoders[0].index = 0
+    encoders[0].name = "baseline"
+    for (name, stages) in [("failed", Samples.all), ("sample-encoder", encoders)] {
+      try HTMLReport.text(Samples.report(stages)).write(
+        toFile: "\(folder)/\(name).html", atomically: true, encoding: .utf8)
+    }
   }
 }
