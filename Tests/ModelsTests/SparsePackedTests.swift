@@ -55,6 +55,28 @@ import WeightCodecs
     #expect(try PackedTests.bytes(back) == PackedTests.bytes(tensor))
   }
 
+  @Test(arguments: [TensorFormat.f32, .f16, .bf16])
+  func denseMatricesBesideThemLieInPlanes(_ format: TensorFormat) throws {
+    var dense = try Self.pruned(format, rows: 5, columns: 21, share: 0.3)
+    (dense.name, dense.keptLimit) = ("b.weight", nil)
+    let sparse = try Self.pruned(.int8_channel, rows: 9, columns: 40)
+    func names(_ tensors: [StoredTensor]) throws -> [StoredTensor] {
+      var checkpoint = try TinyModel.checkpoint("llama-tied")
+      checkpoint.architecture = nil
+      checkpoint.tensors = tensors
+      return try checkpoint.safetensorsContents(layout: .own).tensors
+    }
+    let blob = try #require(try names([sparse, dense]).first { $0.name == "b.weight_sparse" })
+    let back = try Self.read(blob)
+    #expect(back.keptLimit == nil && back.format == format)
+    #expect(try PackedTests.bytes(back) == PackedTests.bytes(dense))
+    #expect(try SparseEntropy(blob: blob) == nil)
+    // Alone it stays what it is.
+    var other = sparse
+    other.keptLimit = nil
+    #expect(try names([other, dense]).contains { $0.name == "b.weight" })
+  }
+
   @Test func theBytesAreThoseOfTheFormat() throws {
     // Two rows of ten: 1, 0 …, −2 at the end; nothing but 0.5 in its ninth column.
     var elements = [Float](repeating: 0, count: 20)

@@ -58,9 +58,12 @@ extension Checkpoint {
 
   /// The tensors of a safetensors file, quantized ones in parts.
   func packedTensors(_ layout: PackedLayout) -> [StoredTensor] {
-    tensors.flatMap { tensor -> [StoredTensor] in
+    let isSparse = layout == .own && tensors.contains(where: SparseBlob.suits)
+    return tensors.flatMap { tensor -> [StoredTensor] in
       let module = String(tensor.name.dropLast(".weight".count))
-      if layout == .own, SparseBlob.suits(tensor) { return [SparseBlob.stored(tensor, module: module)] }
+      if isSparse, SparseBlob.suits(tensor) || SparseBlob.holds(tensor) {
+        return [SparseBlob.stored(tensor, module: module)]
+      }
       guard tensor.format.isQuantized else { return [tensor] }
       if tensor.format == .uniform8 || tensor.format == .uniform16 {
         return [UniformBlob.stored(tensor, module: module)]

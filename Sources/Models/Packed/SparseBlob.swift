@@ -13,7 +13,8 @@ import TensorCore
 /// values             n first bytes, then n second bytes …; behind the last value zeros
 /// ```
 /// A value is a float's bytes or a code as a signed byte. Bytes of one place lie together, and in frames of their own, so that each is
-/// coded by its own frequencies: mantissas know nothing of exponents.
+/// coded by its own frequencies: mantissas know nothing of exponents. For that a file that has pruned matrices stores its other float
+/// matrices so, too, with room for every weight: a matrix with as much room as weights is dense.
 enum SparseBlob {
   static let ending = "weight_sparse"
   private static let head = 32
@@ -26,6 +27,8 @@ enum SparseBlob {
   struct Places {
     let rows, columns, room: Int
     let format: TensorFormat
+    /// Whether nothing is known to be zero.
+    var isDense: Bool { room == rows * columns }
     /// The bytes of a row's bits.
     var maskStride: Int { (columns + 7) / 8 }
     var mask: Int { SparseBlob.head }
@@ -47,13 +50,20 @@ enum SparseBlob {
     return Double(kept) <= 0.9 * Double(tensor.elementCount)
   }
 
+  /// Whether a tensor may lie in a blob beside pruned matrices: a float matrix.
+  static func holds(_ tensor: StoredTensor) -> Bool {
+    tensor.shape.count == 2 && tensor.name.hasSuffix(".weight") && tensor.format.isFloat
+      && formats.contains(tensor.format)
+  }
+
   /// The tensor of a file.
   ///
-  /// - Precondition: ``suits(_:)``.
+  /// - Precondition: ``suits(_:)`` or ``holds(_:)``.
   static func stored(_ tensor: StoredTensor, module: String) -> StoredTensor {
     let places = Places(
       rows: tensor.rowCount, columns: tensor.rowLength,
-      room: min(tensor.keptLimit ?? tensor.elementCount, tensor.elementCount), format: tensor.format)
+      room: suits(tensor) ? tensor.keptLimit ?? tensor.elementCount : tensor.elementCount,
+      format: tensor.format)
     let name = tensor.name
     var result = tensor.derived(module + "." + ending, shape: [places.count], format: .u8) {
       source, target in
@@ -186,12 +196,12 @@ extension SparseBlob {
       bytes: TensorBytes(count: count) {
         let blob = try tensor.bytes.load()
         let starts = try starts(blob.base, places, name: name)
-        try check(blob, places, starts, name: name)
+        try check(blob, places, name: name)
         return ByteRegion(count: count) { memory in
           if let base = memory.baseAddress { read(blob, places, starts, into: base) }
         }
       })
-    result.keptLimit = places.room
+    result.keptLimit = places.isDense ? nil : places.room
     return result
   }
 
@@ -218,7 +228,7 @@ extension SparseBlob {
     return places.count == count && Int(room) <= rows * columns ? places : nil
   }
 
-  private static func check(_ blob: ByteRegion, _ places: Places, _ starts: [Int], name: String) throws {
+  private static func check(_ blob: ByteRegion, _ places: Places, name: String) throws {
     let bytes = blob.base.assumingMemoryBound(to: UInt8.self)
     for index in 0..<places.scaleCount where bytes[places.scales + places.scaleCount + index] & 0x7c == 0x7c {
       throw ModelError(.nonFinite, "", "tensor '\(name)': scale \(index) is NaN or infinite")

@@ -21,9 +21,10 @@ public struct SparseEntropy: Sendable, Equatable {
   /// Nothing.
   public init() {}
 
-  /// That of a stored sparse matrix, as a file has it; nil for any other tensor.
+  /// That of a stored sparse matrix, as a file has it; nil for any other tensor, a dense one in the same form among them.
   public init?(blob tensor: StoredTensor) throws {
-    guard tensor.name.hasSuffix("." + SparseBlob.ending), let places = try SparseBlob.places(of: tensor)
+    guard tensor.name.hasSuffix("." + SparseBlob.ending), let places = try SparseBlob.places(of: tensor),
+      !places.isDense
     else { return nil }
     let blob = try tensor.bytes.load()
     let bytes = blob.buffer
@@ -32,11 +33,11 @@ public struct SparseEntropy: Sendable, Equatable {
     kept = bytes[places.mask..<places.scales].reduce(0) { $0 + $1.nonzeroBitCount }
     for plane in 0..<2 {
       let start = places.scales + plane * places.scaleCount
-      valueBytes += SparseEntropy.bits(bytes[start..<start + places.scaleCount], symbols: 256) / 8
+      valueBytes += SparseEntropy.bits(bytes[start..<start + places.scaleCount]) / 8
     }
     for plane in 0..<places.width {
       let start = places.values + plane * places.room
-      valueBytes += SparseEntropy.bits(bytes[start..<start + min(kept, places.room)], symbols: 256) / 8
+      valueBytes += SparseEntropy.bits(bytes[start..<start + min(kept, places.room)]) / 8
     }
   }
 
@@ -65,8 +66,8 @@ public struct SparseEntropy: Sendable, Equatable {
     return counts.map { bits(ofCounts: $0) / 8 }.min() ?? 0
   }
 
-  private static func bits(_ bytes: Slice<UnsafeRawBufferPointer>, symbols: Int) -> Double {
-    var counts = [Int](repeating: 0, count: symbols)
+  private static func bits(_ bytes: Slice<UnsafeRawBufferPointer>) -> Double {
+    var counts = [Int](repeating: 0, count: 256)
     for byte in bytes { counts[Int(byte)] += 1 }
     return bits(ofCounts: counts)
   }
