@@ -178,6 +178,8 @@ struct StageRunner {
     if pass.trains {
       context.training = plan.training
       context.original = plan.checkpoint
+      context.sizeLimit = StageRunner.sizeGoal(of: plan.stages.prefix(stage))?.bytes(
+        parameters: input.parameterCount)
       context.trainingState = job.trainingState.map {
         TrainingPlace(folder: $0, stage: stage, resumes: job.resumesTraining)
       }
@@ -216,6 +218,15 @@ struct StageRunner {
       return verdict?.excess ?? .infinity
     }
     return context
+  }
+
+  /// The size that the last stage to ask for one has asked for.
+  private static func sizeGoal(of stages: some BidirectionalCollection<any Pass>) -> SizeGoal? {
+    stages.lazy.compactMap { stage -> SizeGoal? in
+      if let ship = stage as? ShipPass { return ship.goal }
+      if case .mixed(let goal)? = (stage as? QuantizePass)?.target { return goal }
+      return nil
+    }.last
   }
 
   struct Packed {

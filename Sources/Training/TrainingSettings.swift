@@ -36,6 +36,13 @@ package struct TrainingSettings: Sendable, Equatable {
   /// Whether activations are made again on the way back, for less memory and a third more work.
   package var recomputes = false
 
+  /// What of quantized matrices is learned.
+  package var tuning = CodedWeights.Tuning.auto
+  /// The learning rate of their codes, in codes a step.
+  package var codeRate = 0.01
+  /// The learning rate of their scales, in parts of a scale a step.
+  package var scaleRate = 1e-3
+
   /// Whether products are of numbers rounded to bfloat16 where the processor multiplies such; weights, moments and sums are in
   /// single precision in any case.
   package var rounds = false

@@ -11,9 +11,15 @@ struct TrainingArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "After pruning, train this many steps towards the original's predictions; pruned weights stay zero.",
-      valueName: "steps"))
-  var recover: Int?
+      "After pruning, else after quantizing, train this many steps, or this long (5min, 90s), towards the original's predictions: pruned weights stay zero, of a quantized model codes and scales are trained.",
+      valueName: "steps|time"))
+  var recover: TrainingLength?
+
+  @Option(
+    help: ArgumentHelp(
+      "What --recover trains of a quantized model: codes and scales, or scales alone; auto takes codes of up to 6 bits and scales (default: auto).",
+      valueName: "auto|codes|scales"))
+  var tune: String?
 
   @Option(
     help: ArgumentHelp(
@@ -71,7 +77,10 @@ struct TrainingArguments: ParsableArguments {
   }
 
   func validate() throws {
-    if let recover, recover < 1 { throw ValidationError("--recover must be at least 1 step.") }
+    if let tune, !TrainingOptions.tunings.contains(tune) {
+      throw ValidationError("--tune must be one of \(TrainingOptions.tunings.joined(separator: ", ")).")
+    }
+    if tune != nil, recover == nil { throw ValidationError("--tune belongs to --recover.") }
     if let trainSteps, trainSteps < 1 { throw ValidationError("--train-steps must be at least 1.") }
     if let trainMinutes, !(trainMinutes > 0 && trainMinutes <= 100_000) {
       throw ValidationError("--train-minutes must be a positive number.")
@@ -125,14 +134,43 @@ struct TrainingArguments: ParsableArguments {
     }
   }
 
-  /// The recovery, which comes behind pruning and before rounding.
-  var recovery: RecoverPass? {
-    recover.map { steps in
+  /// The tokens of a step where a quantized model is trained: more and smaller steps than a student takes.
+  private static let quantizedBatch = 2048
+
+  /// The recovery, which comes behind pruning and before rounding, or behind rounding where nothing is pruned.
+  ///
+  /// - Parameter isQuantized: whether it comes behind rounding.
+  func recovery(isQuantized: Bool) -> RecoverPass? {
+    recover.map { length in
       var own = options
-      own.minutes = nil
-      own.steps = steps
+      if isQuantized, batchTokens == nil { own.batchTokens = TrainingArguments.quantizedBatch }
+      (own.steps, own.minutes) = (length.steps, length.minutes)
+      if let tune { _ = own.setTuning(tune) }
       return RecoverPass(own)
     }
+  }
+}
+
+/// How long a training is: steps, or minutes.
+struct TrainingLength: ExpressibleByArgument, Equatable {
+  var steps: Int?
+  var minutes: Double?
+
+  /// The length of a text such as `200`, `5min`, `90s` or `1.5h`; nil for anything else.
+  init?(argument: String) {
+    if let steps = Int(argument) {
+      guard steps >= 1, steps <= 100_000_000 else { return nil }
+      self.steps = steps
+      return
+    }
+    let number = argument.prefix { $0.isNumber || $0 == "." }
+    let units = ["s": 1.0 / 60, "sec": 1.0 / 60, "m": 1, "min": 1, "h": 60]
+    guard let value = Double(number), let unit = units[String(argument.dropFirst(number.count))] else {
+      return nil
+    }
+    let minutes = value * unit
+    guard minutes >= 0.001, minutes <= 100_000 else { return nil }
+    self.minutes = minutes
   }
 }
 

@@ -17,11 +17,13 @@ struct DistillJobTests {
   private static let model = root + "/Calibration/reference/model.bin"
 
   private func run(
-    _ stages: [any Pass], _ observer: @escaping JobObserver = { _ in }
+    _ stages: [any Pass], in container: OutputContainer = .gguf,
+    _ observer: @escaping JobObserver = { _ in }
   ) throws -> (reports: [StageReport], shipped: Checkpoint, artifact: Data) {
     let folder = FileManager.default.temporaryDirectory.path + "/compress-distil-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: folder) }
     var recipe = Recipe(stages: stages)
+    recipe.container = container
     recipe.evaluation.tokens = 2048
     recipe.evaluation.latency = false
     recipe.calibration.tokens = 2048
@@ -100,6 +102,45 @@ struct DistillJobTests {
     #expect(Double(zeros) >= 0.599 * Double(tensor.elementCount))
   }
 
+  @Test("recovery of a quantized model keeps its formats and the size that was asked for, and gains")
+  func recoversQuantized() throws {
+    var options = TrainingOptions()
+    options.steps = 16
+    options.batchTokens = 1024
+    options.codeRate = 0.03
+    var ship = ShipPass(.bitsPerWeight(2))
+    ship.reserve = 0.01
+    for pass in [ship, QuantizePass(.format(.q4_0), method: .rtn)] as [any Pass] {
+      let outcome = try run(
+        [pass, RecoverPass(options)], in: pass is ShipPass ? .safetensors : .gguf)
+      let (before, after) = (
+        try #require(outcome.reports[1].divergence?.mean.value),
+        try #require(outcome.reports[2].divergence?.mean.value)
+      )
+      #expect(after < 0.9 * before, "\(pass.label): \(before) \(after)")
+      #expect(outcome.reports[2].tensors.map(\.format) == outcome.reports[1].tensors.map(\.format))
+      if pass is ShipPass {
+        let parameters = outcome.reports[0].size.parameters
+        #expect(outcome.reports[2].size.packedBytes <= parameters / 4)
+      }
+    }
+  }
+
+  @Test("the same bytes of a recovered model on one and three threads")
+  func recoversOnThreads() throws {
+    let before = Parallel.threadCount
+    defer { Parallel.threadCount = before }
+    var options = TrainingOptions()
+    options.steps = 3
+    options.batchTokens = 512
+    options.codeRate = 0.2
+    let all = try [1, 3].map { count in
+      Parallel.threadCount = count
+      return try run([QuantizePass(.int4, method: .rtn), RecoverPass(options)]).artifact
+    }
+    #expect(all[0] == all[1])
+  }
+
   @Test("what cannot be is refused before anything is written")
   func refusals() throws {
     var model = try Checkpoint.load(try ModelFiles.open(Self.model))
@@ -117,7 +158,7 @@ struct DistillJobTests {
     let left = smaller.entries.reduce(0) { $0 + $1.shape.reduce(1, *) }
     #expect(left <= model.parameterCount / 2 && left > model.parameterCount / 4)
     model.tensors[1].format = .q8_0
-    let error = #expect(throws: PassError.self) { try RecoverPass(TrainingOptions()).plan(for: model) }
+    let error = #expect(throws: PassError.self) { try distil("layers=2", steps: 1).plan(for: model) }
     #expect(error?.description.contains("is already quantized (q8_0): train first, then quantize") == true)
     model.architecture = nil
     #expect(throws: PassError.self) { try RecoverPass(TrainingOptions()).plan(for: model) }

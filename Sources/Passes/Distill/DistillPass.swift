@@ -1,5 +1,6 @@
 public import ModelFiles
 public import Models
+internal import TensorCore
 import Training
 
 /// Makes a smaller student of the model and teaches it what the original predicts: a structural cut to begin with, then training. The
@@ -91,7 +92,8 @@ public struct DistillPass: Pass {
   }
 }
 
-/// Trains a model that was cut or pruned towards the original's predictions. Pruned weights stay zero.
+/// Trains a model that was cut, pruned or quantized towards the original's predictions. Pruned weights stay zero; of quantized
+/// matrices codes and scales are trained, in the formats that they have.
 public struct RecoverPass: Pass {
   public static let name = "recover"
 
@@ -116,17 +118,20 @@ public struct RecoverPass: Pass {
   public var trains: Bool { true }
 
   public func plan(for checkpoint: Checkpoint) throws -> PassPlan {
-    try TrainingRun.check(checkpoint)
+    try TrainingRun.check(checkpoint, allowsQuantized: true)
     return PassPlan(
       entries: checkpoint.tensors.map { tensor in
         PassPlan.Entry(
           name: tensor.name, role: checkpoint.role(of: tensor), shape: tensor.shape, from: tensor.format,
-          to: ParameterLayout.storedFormat(tensor.format), isPruned: tensor.isSparse)
+          to: tensor.format.isQuantized ? tensor.format : ParameterLayout.storedFormat(tensor.format),
+          isPruned: tensor.isSparse)
       })
   }
 
   public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult
   {
+    // A stage before may have chosen other formats than it had planned.
+    let plan = checkpoint.tensors.contains { $0.format.isQuantized } ? try self.plan(for: checkpoint) : plan
     let run = TrainingRun(options: training, context: context, teacher: context.original ?? checkpoint)
     return try run.run(plan) { PassResult(checkpoint: checkpoint, plan: plan) }
   }
