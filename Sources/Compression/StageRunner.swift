@@ -178,6 +178,7 @@ struct StageRunner {
     if pass.trains {
       context.training = plan.training
       context.original = plan.checkpoint
+      context.teacherCache = job.cache
       context.sizeLimit = StageRunner.sizeGoal(of: plan.stages.prefix(stage))?.bytes(
         parameters: input.parameterCount)
       context.trainingState = job.trainingState.map {

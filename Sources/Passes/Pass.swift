@@ -61,6 +61,8 @@ public struct PassContext: Sendable {
   public var original: Checkpoint?
   /// Where a training that is stopped leaves what it takes to go on.
   public var trainingState: TrainingPlace?
+  /// Where a teacher's predictions are kept; nil for nowhere.
+  public var teacherCache: String?
   /// Whether to finish what is being done and stop.
   public var isInterrupted: @Sendable () -> Bool = { false }
   /// The seed of everything random.

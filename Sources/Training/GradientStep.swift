@@ -19,6 +19,9 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
     states: NumberBuffer<Number>, matrix: UnsafePointer<Number>, width: Int
   )
 
+  /// What was kept of the teacher's predictions of some documents, a row a token.
+  package typealias Likeliest = (_ documents: [Int]) -> [LikeliestRow]
+
   /// A step of `student`.
   package init(_ student: LlamaGraph<Number>, loss: DistillationLoss) {
     self.student = student
@@ -27,10 +30,12 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
 
   /// The mean loss of a batch's tokens; its gradient goes into `gradients`, which start as zeros.
   ///
-  /// - Parameter teacher: asked for each part, given the part and its documents' places in `documents`.
+  /// - Parameters:
+  ///   - teacher: asked for each part, given the part and its documents' places in `documents`.
+  ///   - likeliest: asked in place of the teacher, given the documents' places.
   package func run(
     _ documents: [[Int]], weights: UnsafePointer<Number>, teacher: Teacher?,
-    into gradients: NumberBuffer<Number>
+    likeliest: Likeliest? = nil, into gradients: NumberBuffer<Number>
   ) -> Double {
     gradients.clear()
     let total = documents.reduce(0) { $0 + loss.validCount(PackedTokens([$1]).targets) }
@@ -47,7 +52,8 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
         student: .init(
           states: pass.final.base, matrix: weights + student.output, width: student.width),
         teacher: goal.map { .init(states: $0.states.base, matrix: $0.matrix, width: $0.width) },
-        targets: packed.targets, scale: 1 / Number(total), gradient: gradient,
+        likeliest: loss.needsTeacher ? likeliest?(part) : nil, targets: packed.targets,
+        scale: 1 / Number(total), gradient: gradient,
         matrixGradient: gradients.base + student.output)
       student.goBack(pass, gradient: gradient, weights: weights, into: gradients.base)
     }

@@ -36,6 +36,8 @@ package struct TrainingSettings: Sendable, Equatable {
   /// Whether activations are made again on the way back, for less memory and a third more work.
   package var recomputes = false
 
+  /// Where the teacher's likeliest tokens are kept, so that it need not be in memory; nil to ask the teacher itself.
+  package var teacherCache: TeacherCache?
   /// What of quantized matrices is learned.
   package var tuning = CodedWeights.Tuning.auto
   /// The learning rate of their codes, in codes a step.

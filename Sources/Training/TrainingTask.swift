@@ -25,7 +25,8 @@ struct HeldOutResult {
 final class LanguageTask: TrainingTask {
   let documents: [[Int]]
   private let step: GradientStep<Float>
-  private let teacher: TeacherModel
+  private let teacher: TeacherModel?
+  private let rows: TeacherRows?
   private let heldOut: HeldOutTest
 
   /// The bytes of the teacher's states that are kept for the next time through the text.
@@ -36,25 +37,47 @@ final class LanguageTask: TrainingTask {
     documents: [[Int]], heldOut: [[Int]], settings: TrainingSettings
   ) throws {
     self.documents = documents
-    self.teacher = try TeacherModel(teacher, memory: LanguageTask.teacherMemory, rounds: settings.rounds)
-    guard self.teacher.vocabulary == own.configuration.vocabularySize else {
-      throw TrainingError(
-        "the student has a vocabulary of \(own.configuration.vocabularySize) tokens, its teacher one of "
-          + "\(self.teacher.vocabulary): predictions can only be compared token by token")
+    let vocabulary = own.configuration.vocabularySize
+    func model(memory: Int) throws -> TeacherModel {
+      let model = try TeacherModel(teacher, memory: memory, rounds: settings.rounds)
+      guard model.vocabulary == vocabulary else {
+        throw TrainingError(
+          "the student has a vocabulary of \(vocabulary) tokens, its teacher one of "
+            + "\(model.vocabulary): predictions can only be compared token by token")
+      }
+      return model
+    }
+    let source: HeldOutTest.Teacher
+    if let cache = settings.teacherCache {
+      try cache.check(settings.loss)
+      let rows = try cache.rows(
+        of: teacher, documents: documents + heldOut, vocabulary: vocabulary, settings: settings
+      ) { try model(memory: 0) }
+      (self.teacher, self.rows) = (nil, rows)
+      source = .rows(rows, first: documents.count)
+    } else {
+      let model = try model(memory: LanguageTask.teacherMemory)
+      (self.teacher, self.rows) = (model, nil)
+      source = .model(model)
     }
     var graph = try LlamaGraph<Float>(own.configuration, layout: layout, isTied: student.isTied)
     graph.recomputes = settings.recomputes
-    self.heldOut = HeldOutTest(graph, teacher: self.teacher, documents: heldOut, tokens: settings.testTokens)
+    self.heldOut = HeldOutTest(graph, teacher: source, documents: heldOut, tokens: settings.testTokens)
     graph.rounds = settings.rounds
     step = GradientStep(graph, loss: settings.loss)
   }
 
   func step(_ places: [Int], weights: NumberBuffer<Float>, into gradients: NumberBuffer<Float>) -> Double {
-    let teacher = teacher
+    let (teacher, rows, documents) = (teacher, rows, documents)
     return step.run(
       places.map { documents[$0] }, weights: weights.base,
-      teacher: { part, chosen in
-        (teacher.states(of: part, documents: chosen.map { places[$0] }), teacher.matrix, teacher.width)
+      teacher: teacher.map { teacher in
+        { part, chosen in
+          (teacher.states(of: part, documents: chosen.map { places[$0] }), teacher.matrix, teacher.width)
+        }
+      },
+      likeliest: rows.map { rows in
+        { chosen in chosen.flatMap { rows.rows(places[$0], count: documents[places[$0]].count) } }
       }, into: gradients)
   }
 
@@ -79,6 +102,10 @@ final class EncoderTask: TrainingTask {
     _ own: BertArchitecture, layout: ParameterLayout, teacher: Checkpoint, documents: [[Int]],
     heldOut: [[Int]], settings: TrainingSettings
   ) throws {
+    guard settings.teacherCache == nil else {
+      throw TrainingError(
+        "encoders predict no tokens, so there are none to keep; leave the teacher's cache out")
+    }
     guard let other = teacher.architecture as? BertArchitecture,
       other.configuration.vocabularySize == own.configuration.vocabularySize,
       other.configuration.hiddenSize == own.configuration.hiddenSize

@@ -138,6 +138,7 @@ struct RunCommand: ParsableCommand {
       commandLine: CommandLine.arguments, probe: .subprocess())
     if job.recipe.trains {
       job.trainingState = training.state
+      job.cache = training.teacherCache
       job.keepsTraining = true
       job.resumesTraining = training.resume
     } else if training.resume {

@@ -61,6 +61,18 @@ struct TrainingArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "Keep the teacher's likeliest tokens, and the text that it writes, in this folder: training needs no teacher in memory then, and other runs use them again.",
+      valueName: "dir"))
+  var teacherCache: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "With --teacher-cache: how many tokens of each prediction are kept, the others as one (default: \(TrainingArguments.keptTokens)).",
+      valueName: "k"))
+  var teacherTokens: Int?
+
+  @Option(
+    help: ArgumentHelp(
       "Where training keeps what it takes to go on (default: the run's folder with .training behind it).",
       valueName: "dir"))
   var state: String?
@@ -68,12 +80,15 @@ struct TrainingArguments: ParsableArguments {
   @Flag(help: "Go on with a training that was stopped.")
   var resume = false
 
+  /// The tokens that are kept of a prediction.
+  static let keptTokens = 128
+
   /// Whether any flag asks for a stage.
   var isGiven: Bool { distill != nil || recover != nil }
   /// Whether any flag says how to train.
   private var hasOptions: Bool {
     trainSteps != nil || trainMinutes != nil || learningRate != nil || temperature != nil || loss != nil
-      || textWeight != nil || batchTokens != nil || precision != nil
+      || textWeight != nil || batchTokens != nil || precision != nil || teacherCache != nil
   }
 
   func validate() throws {
@@ -100,6 +115,12 @@ struct TrainingArguments: ParsableArguments {
     if let loss, !TrainingOptions.losses.contains(loss) {
       throw ValidationError("--loss must be one of \(TrainingOptions.losses.joined(separator: ", ")).")
     }
+    if let teacherTokens, !(1...1 << 20).contains(teacherTokens) {
+      throw ValidationError("--teacher-tokens must be from 1 to \(1 << 20).")
+    }
+    if teacherTokens != nil, teacherCache == nil {
+      throw ValidationError("--teacher-tokens belongs to --teacher-cache.")
+    }
     if let precision, !["auto", "bf16", "f32"].contains(precision) {
       throw ValidationError("--precision must be auto, bf16 or f32.")
     }
@@ -122,6 +143,7 @@ struct TrainingArguments: ParsableArguments {
     if let textWeight { options.textWeight = textWeight }
     if let batchTokens { options.batchTokens = batchTokens }
     if let precision { _ = options.setPrecision(precision) }
+    if teacherCache != nil { options.teacherTokens = teacherTokens ?? TrainingArguments.keptTokens }
     return options
   }
 

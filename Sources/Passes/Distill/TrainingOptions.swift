@@ -27,6 +27,8 @@ public struct TrainingOptions: Sendable, Equatable {
   public var roundsProducts: Bool?
   /// The learning rate of a quantized matrix's codes, in codes a step; nil for the usual one.
   public var codeRate: Double?
+  /// The likeliest tokens of the teacher's predictions that the student learns from, the others as one bucket; nil for all tokens.
+  public var teacherTokens: Int?
   package var tuning = CodedWeights.Tuning.auto
   package var loss = DistillationLoss.Kind.forwardKL
   package var schedule = TrainingSettings.Schedule.cosine
@@ -64,6 +66,7 @@ public struct TrainingOptions: Sendable, Equatable {
   static let keys = [
     "steps", "minutes", "learning-rate", "schedule", "loss", "temperature", "beta", "text-weight",
     "batch-tokens", "recompute", "precision", "tune", "code-rate",
+    "teacher-tokens",
   ]
 
   init(_ options: inout RecipeMapping) throws(RecipeError) {
@@ -83,6 +86,7 @@ public struct TrainingOptions: Sendable, Equatable {
       throw options.failure("unknown precision '\(name)'; known are auto, bf16, f32")
     }
     codeRate = try options.number("code-rate", in: 1e-6...1)
+    teacherTokens = try options.integer("teacher-tokens", in: 1...1 << 20)
     if let name = try options.string("tune"), !setTuning(name) {
       throw options.failure(
         "unknown tune '\(name)'; known are \(TrainingOptions.tunings.joined(separator: ", "))")
@@ -116,6 +120,7 @@ public struct TrainingOptions: Sendable, Equatable {
     if recomputes { object["recompute"] = .bool(true) }
     if tuning != .auto { object["tune"] = .string(tuning.rawValue) }
     if let codeRate { object["code-rate"] = .number(codeRate) }
+    if let teacherTokens { object["teacher-tokens"] = .integer(teacherTokens) }
   }
 
   /// The settings for a student of this width.

@@ -70,8 +70,9 @@ struct TrainingRun {
   private func train(_ plan: PassPlan, _ text: CalibrationSet, _ start: PassResult) throws -> PassResult {
     let student = start.checkpoint
     let width = student.architecture?.blockwise?.hiddenWidth ?? 256
-    let settings = options.settings(
+    var settings = options.settings(
       width: width, seed: context.seed, isQuantized: CodedWeights.suits(student))
+    settings.teacherCache = try teacherCache()
     let trainer = try Trainer(
       student: student, teacher: teacher, documents: text.sequences, heldOut: text.heldOut,
       settings: settings)
@@ -134,6 +135,18 @@ struct TrainingRun {
   private static func tooLarge(_ bytes: Int, _ limit: Int) -> String {
     "training was undone: the artifact would have \(bytes) bytes, and \(limit) were asked for; leave room with 'reserve' under "
       + "'ship'"
+  }
+
+  /// Where the teacher's predictions are kept, if the recipe asks for some of them.
+  private func teacherCache() throws -> TeacherCache? {
+    guard let kept = options.teacherTokens else { return nil }
+    guard let folder = context.teacherCache else {
+      throw PassError("'teacher-tokens' needs a folder to keep predictions in: --teacher-cache DIR")
+    }
+    var cache = TeacherCache(folder: folder, kept: kept)
+    let context = context
+    cache.progress = { try context.progress("keep the teacher's predictions", $0) }
+    return cache
   }
 
   // MARK: What it tells
