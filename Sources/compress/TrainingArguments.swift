@@ -11,6 +11,11 @@ struct TrainingArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "Teach a smaller student of the sizes that this config.json states.", valueName: "config.json"))
+  var student: String?
+
+  @Option(
+    help: ArgumentHelp(
       "After pruning, else after quantizing, train this many steps, or this long (5min, 90s), towards the original's predictions: pruned weights stay zero, of a quantized model codes and scales are trained.",
       valueName: "steps|time"))
   var recover: TrainingLength?
@@ -84,7 +89,7 @@ struct TrainingArguments: ParsableArguments {
   static let keptTokens = 128
 
   /// Whether any flag asks for a stage.
-  var isGiven: Bool { distill != nil || recover != nil }
+  var isGiven: Bool { distill != nil || student != nil || recover != nil }
   /// Whether any flag says how to train.
   private var hasOptions: Bool {
     trainSteps != nil || trainMinutes != nil || learningRate != nil || temperature != nil || loss != nil
@@ -124,7 +129,8 @@ struct TrainingArguments: ParsableArguments {
     if let precision, !["auto", "bf16", "f32"].contains(precision) {
       throw ValidationError("--precision must be auto, bf16 or f32.")
     }
-    if distill == nil, trainSteps != nil || trainMinutes != nil {
+    if distill != nil, student != nil { throw ValidationError("Choose --distill or --student.") }
+    if distill == nil, student == nil, trainSteps != nil || trainMinutes != nil {
       throw ValidationError(
         "--train-steps and --train-minutes belong to --distill; --recover has its own steps.")
     }
@@ -149,7 +155,12 @@ struct TrainingArguments: ParsableArguments {
 
   /// The distillation, which comes before everything else.
   var distillation: DistillPass? {
-    distill.map { shape in
+    var stated = distill
+    if let student {
+      stated = StudentShape()
+      stated?.configuration = student
+    }
+    return stated.map { shape in
       var pass = DistillPass(shape)
       pass.training = options
       return pass
@@ -157,7 +168,7 @@ struct TrainingArguments: ParsableArguments {
   }
 
   /// The tokens of a step where a quantized model is trained: more and smaller steps than a student takes.
-  private static let quantizedBatch = 2048
+  private static let quantizedBatch = 1024
 
   /// The recovery, which comes behind pruning and before rounding, or behind rounding where nothing is pruned.
   ///

@@ -17,7 +17,7 @@ package struct LikeliestRow: @unchecked Sendable {
   /// Writes the row of some logits.
   ///
   /// - Parameter logits: divided by the temperature already.
-  static func write(
+  package static func write(
     _ logits: UnsafePointer<Float>, count: Int, tokens: UnsafeMutablePointer<UInt32>,
     logs: UnsafeMutablePointer<Float>, kept: Int
   ) {
@@ -47,7 +47,7 @@ package struct LikeliestRow: @unchecked Sendable {
   ///   - student: logits divided by the temperature.
   ///   - q: memory for as many numbers.
   /// - Returns: the divergence, a lower bound of that over all tokens.
-  func divergence<Number: TrainingNumber>(
+  package func divergence<Number: TrainingNumber>(
     _ student: UnsafeMutablePointer<Number>, _ q: UnsafeMutablePointer<Number>, vocabulary: Int
   ) -> Double {
     q.update(from: student, count: vocabulary)
