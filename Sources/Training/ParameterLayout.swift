@@ -31,6 +31,13 @@ package struct ParameterLayout: Sendable {
   package private(set) var count: Int
   private var places: [String: Int]
 
+  /// Nothing yet.
+  init() {
+    entries = []
+    count = 0
+    places = [:]
+  }
+
   /// The layout of a checkpoint's tensors.
   package init(_ checkpoint: Checkpoint) {
     let embeddings: Set<TensorRole> = [.tokenEmbedding, .positionEmbedding, .typeEmbedding]
@@ -69,12 +76,12 @@ package struct ParameterLayout: Sendable {
     return result
   }
 
-  /// Adds factors of a quantized matrix's scales behind all there is.
-  mutating func append(_ name: String, count: Int, rate: Double) {
+  /// Adds numbers behind all there is: factors of a quantized matrix's scales, or others.
+  mutating func append(_ name: String, count: Int, rate: Double, isCoded: Bool = true) {
     places[name] = entries.count
     var entry = Entry(
       name: name, shape: [count], offset: self.count, decays: false, isSparse: false, format: .f32)
-    (entry.rate, entry.isCoded) = (rate, true)
+    (entry.rate, entry.isCoded) = (rate, isCoded)
     entries.append(entry)
     self.count += count
   }

@@ -102,6 +102,11 @@ package final class Trainer {
     optimizer.first.take(state.first)
     optimizer.second.take(state.second)
     progress = state.progress
+    if let projections = task.projections,
+      !(state.projections.map { projections.resume($0, step: progress.step) } ?? false)
+    {
+      throw TrainingError("the saved training has no projections of hidden states")
+    }
     optimizer.step = progress.step
     order = DataOrder(
       lengths: documents.map(\.count), seed: settings.seed, epoch: progress.epoch, place: progress.place)
@@ -160,6 +165,7 @@ package final class Trainer {
     guard loss.isFinite, optimizer.update(weights, gradients, rate: rate).isFinite else {
       throw failure(loss)
     }
+    if let projections = task.projections, !projections.update(rate: rate).isFinite { throw failure(.nan) }
     progress.step += 1
     (progress.epoch, progress.place) = (order.epoch, order.place)
     progress.losses += loss
@@ -246,7 +252,8 @@ package final class Trainer {
   /// Everything that it takes to go on.
   private var state: TrainingState {
     TrainingState(
-      weights: weights, best: best, first: optimizer.first, second: optimizer.second, progress: progress)
+      weights: weights, best: best, first: optimizer.first, second: optimizer.second,
+      projections: task.projections?.state, progress: progress)
   }
 
   private static func seconds(_ duration: Duration) -> Double {

@@ -36,6 +36,9 @@ package struct TrainingSettings: Sendable, Equatable {
   /// Whether activations are made again on the way back, for less memory and a third more work.
   package var recomputes = false
 
+  /// The weight of states inside the models beside predictions, and how they are compared.
+  package var hiddenWeight = 0.0
+  package var hiddenLoss = HiddenLossKind.squaredError
   /// Where the teacher's likeliest tokens are kept, so that it need not be in memory; nil to ask the teacher itself.
   package var teacherCache: TeacherCache?
   /// What of quantized matrices is learned.

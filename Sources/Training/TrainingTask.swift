@@ -7,6 +7,8 @@ protocol TrainingTask: AnyObject {
   var documents: [[Int]] { get }
   /// The mean loss of some of the documents; its gradient goes into `gradients`.
   func step(_ places: [Int], weights: NumberBuffer<Float>, into gradients: NumberBuffer<Float>) -> Double
+  /// What is learned besides the student's weights; nil for nothing.
+  var projections: LearnedProjections? { get }
   /// What a test finds.
   func test(_ weights: NumberBuffer<Float>) -> HeldOutResult
 }
@@ -27,6 +29,8 @@ final class LanguageTask: TrainingTask {
   private let step: GradientStep<Float>
   private let teacher: TeacherModel?
   private let rows: TeacherRows?
+  private let hidden: HiddenLoss<Float>?
+  let projections: LearnedProjections?
   private let heldOut: HeldOutTest
 
   /// The bytes of the teacher's states that are kept for the next time through the text.
@@ -64,10 +68,27 @@ final class LanguageTask: TrainingTask {
     graph.recomputes = settings.recomputes
     self.heldOut = HeldOutTest(graph, teacher: source, documents: heldOut, tokens: settings.testTokens)
     graph.rounds = settings.rounds
-    step = GradientStep(graph, loss: settings.loss)
+    var step = GradientStep(graph, loss: settings.loss)
+    if settings.hiddenWeight > 0 {
+      guard let model = self.teacher else {
+        throw TrainingError(
+          "a teacher's cache holds predictions, not states; leave it out, or --hidden-weight")
+      }
+      let hidden = HiddenLoss<Float>(
+        settings.hiddenLoss, weight: settings.hiddenWeight,
+        student: (own.configuration.blockCount, graph.width), teacher: (model.blockCount, model.width))
+      step.taps = Set(hidden.pairs.map(\.student))
+      (self.hidden, projections) = (hidden, LearnedProjections(hidden, settings: settings))
+    } else {
+      (hidden, projections) = (nil, nil)
+    }
+    self.step = step
   }
 
   func step(_ places: [Int], weights: NumberBuffer<Float>, into gradients: NumberBuffer<Float>) -> Double {
+    if let hidden, let teacher, let projections {
+      return stepInside(places, hidden, teacher, projections, weights, into: gradients)
+    }
     let (teacher, rows, documents) = (teacher, rows, documents)
     return step.run(
       places.map { documents[$0] }, weights: weights.base,
@@ -81,6 +102,33 @@ final class LanguageTask: TrainingTask {
       }, into: gradients)
   }
 
+  /// A step that compares states inside the models, too.
+  private func stepInside(
+    _ places: [Int], _ hidden: HiddenLoss<Float>, _ teacher: TeacherModel, _ projections: LearnedProjections,
+    _ weights: NumberBuffer<Float>, into gradients: NumberBuffer<Float>
+  ) -> Double {
+    projections.gradients.clear()
+    let taps = Set(hidden.pairs.map(\.teacher))
+    var found: (part: [Int], states: (final: NumberBuffer<Float>, taps: [Int: NumberBuffer<Float>]))?
+    func states(_ part: PackedTokens, _ chosen: [Int]) -> (
+      final: NumberBuffer<Float>, taps: [Int: NumberBuffer<Float>]
+    ) {
+      if let found, found.part == chosen { return found.states }
+      let states = teacher.states(of: part, taps: taps)
+      found = (chosen, states)
+      return states
+    }
+    return step.run(
+      places.map { documents[$0] }, weights: weights.base,
+      teacher: { part, chosen in (states(part, chosen).final, teacher.matrix, teacher.width) },
+      inside: { pass, part, chosen, scale in
+        hidden.run(
+          student: pass.taps, teacher: states(part, chosen).taps, tokens: part.count,
+          projections: projections.weights.base, scale: scale,
+          projectionGradients: projections.gradients.base)
+      }, into: gradients)
+  }
+
   func test(_ weights: NumberBuffer<Float>) -> HeldOutResult {
     let found = heldOut.run(weights)
     return HeldOutResult(
@@ -91,6 +139,7 @@ final class LanguageTask: TrainingTask {
 
 /// Embeddings as the teacher makes them.
 final class EncoderTask: TrainingTask {
+  let projections: LearnedProjections? = nil
   let documents: [[Int]]
   private let graph, teacher: BertGraph<Float>
   private let teacherWeights: NumberBuffer<Float>
@@ -105,6 +154,9 @@ final class EncoderTask: TrainingTask {
     guard settings.teacherCache == nil else {
       throw TrainingError(
         "encoders predict no tokens, so there are none to keep; leave the teacher's cache out")
+    }
+    guard settings.hiddenWeight == 0 else {
+      throw TrainingError("encoders learn their teacher's last states as it is; leave --hidden-weight out")
     }
     guard let other = teacher.architecture as? BertArchitecture,
       other.configuration.vocabularySize == own.configuration.vocabularySize,

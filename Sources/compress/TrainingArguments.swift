@@ -55,6 +55,12 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "The weight of the text itself beside the teacher's predictions, 0 to 1 (default: 0).")
   var textWeight: Double?
 
+  @Option(
+    help:
+      "The weight of states inside the models beside predictions, compared through learned matrices (default: 0)."
+  )
+  var hiddenWeight: Double?
+
   @Option(help: "The tokens of a step of training (default: 4096).")
   var batchTokens: Int?
 
@@ -94,6 +100,7 @@ struct TrainingArguments: ParsableArguments {
   private var hasOptions: Bool {
     trainSteps != nil || trainMinutes != nil || learningRate != nil || temperature != nil || loss != nil
       || textWeight != nil || batchTokens != nil || precision != nil || teacherCache != nil
+      || hiddenWeight != nil
   }
 
   func validate() throws {
@@ -119,6 +126,9 @@ struct TrainingArguments: ParsableArguments {
     }
     if let loss, !TrainingOptions.losses.contains(loss) {
       throw ValidationError("--loss must be one of \(TrainingOptions.losses.joined(separator: ", ")).")
+    }
+    if let hiddenWeight, !(0...1000).contains(hiddenWeight) {
+      throw ValidationError("--hidden-weight must be from 0 to 1000.")
     }
     if let teacherTokens, !(1...1 << 20).contains(teacherTokens) {
       throw ValidationError("--teacher-tokens must be from 1 to \(1 << 20).")
@@ -148,6 +158,7 @@ struct TrainingArguments: ParsableArguments {
     if let loss { _ = options.setLoss(loss) }
     if let textWeight { options.textWeight = textWeight }
     if let batchTokens { options.batchTokens = batchTokens }
+    if let hiddenWeight { options.hiddenWeight = hiddenWeight }
     if let precision { _ = options.setPrecision(precision) }
     if teacherCache != nil { options.teacherTokens = teacherTokens ?? TrainingArguments.keptTokens }
     return options

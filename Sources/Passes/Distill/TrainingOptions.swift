@@ -29,6 +29,9 @@ public struct TrainingOptions: Sendable, Equatable {
   public var codeRate: Double?
   /// The likeliest tokens of the teacher's predictions that the student learns from, the others as one bucket; nil for all tokens.
   public var teacherTokens: Int?
+  /// The weight of states inside the models beside predictions.
+  public var hiddenWeight = 0.0
+  package var hiddenLoss = HiddenLossKind.squaredError
   package var tuning = CodedWeights.Tuning.auto
   package var loss = DistillationLoss.Kind.forwardKL
   package var schedule = TrainingSettings.Schedule.cosine
@@ -66,7 +69,7 @@ public struct TrainingOptions: Sendable, Equatable {
   static let keys = [
     "steps", "minutes", "learning-rate", "schedule", "loss", "temperature", "beta", "text-weight",
     "batch-tokens", "recompute", "precision", "tune", "code-rate",
-    "teacher-tokens",
+    "teacher-tokens", "hidden-weight", "hidden-loss",
   ]
 
   init(_ options: inout RecipeMapping) throws(RecipeError) {
@@ -86,6 +89,13 @@ public struct TrainingOptions: Sendable, Equatable {
       throw options.failure("unknown precision '\(name)'; known are auto, bf16, f32")
     }
     codeRate = try options.number("code-rate", in: 1e-6...1)
+    hiddenWeight = try options.number("hidden-weight", in: 0...1000) ?? hiddenWeight
+    if let name = try options.string("hidden-loss") {
+      guard let known = HiddenLossKind(rawValue: name) else {
+        throw options.failure("unknown hidden-loss '\(name)'; known are mse, cosine")
+      }
+      hiddenLoss = known
+    }
     teacherTokens = try options.integer("teacher-tokens", in: 1...1 << 20)
     if let name = try options.string("tune"), !setTuning(name) {
       throw options.failure(
@@ -120,6 +130,10 @@ public struct TrainingOptions: Sendable, Equatable {
     if recomputes { object["recompute"] = .bool(true) }
     if tuning != .auto { object["tune"] = .string(tuning.rawValue) }
     if let codeRate { object["code-rate"] = .number(codeRate) }
+    if hiddenWeight > 0 {
+      object["hidden-weight"] = .number(hiddenWeight)
+      object["hidden-loss"] = .string(hiddenLoss.rawValue)
+    }
     if let teacherTokens { object["teacher-tokens"] = .integer(teacherTokens) }
   }
 
@@ -134,6 +148,8 @@ public struct TrainingOptions: Sendable, Equatable {
       learningRate ?? TrainingOptions.rate(width: width, tokens: batchTokens) * (isQuantized ? 0.25 : 1)
     if let codeRate { settings.codeRate = codeRate }
     settings.tuning = tuning
+    settings.hiddenWeight = hiddenWeight
+    settings.hiddenLoss = hiddenLoss
     settings.schedule = schedule
     settings.batchTokens = batchTokens
     settings.loss.kind = loss
