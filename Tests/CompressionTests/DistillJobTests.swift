@@ -241,6 +241,11 @@ struct DistillJobTests {
     model.tensors[1].format = .q8_0
     let error = #expect(throws: PassError.self) { try distil("layers=2", steps: 1).plan(for: model) }
     #expect(error?.description.contains("is already quantized (q8_0): train first, then quantize") == true)
+    let recover = RecoverPass(TrainingOptions())
+    let nobody = #expect(throws: PassError.self) {
+      try recover.apply(try recover.plan(for: model), to: model, in: PassContext())
+    }
+    #expect(nobody?.description.contains("so there is no original to learn from") == true)
     model.architecture = nil
     #expect(throws: PassError.self) { try RecoverPass(TrainingOptions()).plan(for: model) }
   }

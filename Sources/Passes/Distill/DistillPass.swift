@@ -162,7 +162,13 @@ public struct RecoverPass: Pass {
   {
     // A stage before may have chosen other formats than it had planned.
     let plan = checkpoint.tensors.contains { $0.format.isQuantized } ? try self.plan(for: checkpoint) : plan
-    let run = TrainingRun(options: training, context: context, teacher: context.original ?? checkpoint)
+    let teacher = context.original ?? checkpoint
+    if let tensor = teacher.tensors.first(where: { $0.format.isQuantized }) {
+      throw PassError(
+        "the model is quantized already ('\(tensor.name)' is in \(tensor.format.rawValue)), so there is no original to learn "
+          + "from; start from the unquantized model")
+    }
+    let run = TrainingRun(options: training, context: context, teacher: teacher)
     return try run.run(plan) { PassResult(checkpoint: checkpoint, plan: plan) }
   }
 }
