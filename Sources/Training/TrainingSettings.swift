@@ -44,7 +44,7 @@ package struct TrainingSettings: Sendable, Equatable {
   /// What of quantized matrices is learned.
   package var tuning = CodedWeights.Tuning.auto
   /// The learning rate of their codes, in codes a step.
-  package var codeRate = 0.01
+  package var codeRate = 0.0075
   /// The learning rate of their scales, in parts of a scale a step.
   package var scaleRate = 1e-3
 

@@ -147,6 +147,8 @@ public struct TrainingOptions: Sendable, Equatable {
     settings.learningRate =
       learningRate ?? TrainingOptions.rate(width: width, tokens: batchTokens) * (isQuantized ? 0.25 : 1)
     if let codeRate { settings.codeRate = codeRate }
+    // At high rates codes are noisy: what is gained shows when the rate goes down, so nothing stops before.
+    if isQuantized { settings.patience = settings.tests + 1 }
     settings.tuning = tuning
     settings.hiddenWeight = hiddenWeight
     settings.hiddenLoss = hiddenLoss
