@@ -9,7 +9,7 @@ BIN = $(shell $(BUILD) --show-bin-path)
 PACKAGES := libopenblas-dev libzstd-dev pkg-config
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers bench-quality bench-peers bench-pruning lint format demo reports reference bench-training clean
+.PHONY: help deps build test test-program check-kernels check-texts peers peers-quality peers-transformers bench-quality bench-peers bench-pruning lint format demo reports clean
 help:
 	@echo "make demo           build, and compress the reference model"
 	@echo "make test           all tests"
@@ -81,6 +81,7 @@ bench-pruning: build
 	Tests/Peers/bench_pruning.sh $(BIN)/compress $(if $(DATA),--data "$(DATA)") $(if $(WORK),--work "$(WORK)") \
 	  $(if $(ONLY),--only "$(ONLY)")
 
+.PHONY: bench-training reference
 # What trainings reach: make bench-training DATA=a folder of models/ and text/ [ONLY=parts of rows' names] [WORK=a folder]
 bench-training: build
 	Tests/Peers/bench_training.sh $(BIN)/compress "$(DATA)" "$(WORK)" "$(ONLY)"
