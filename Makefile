@@ -23,6 +23,8 @@ help:
 	@echo "make bench-quality  every quality bar beside llama.cpp, GPTQ, AWQ, AutoRound (installs them; DATA=models and texts)"
 	@echo "make bench-peers    every speed bar beside llama.cpp and zstd: decode, prefill, quantize, evaluate, pack, start"
 	@echo "make bench-pruning  every pruning bar beside Wanda and SparseGPT (DATA=models and texts; ONLY=big,time for a large model)"
+	@echo "make bench-training what trainings reach: recoveries of quantized models, students (DATA=models and texts)"
+	@echo "make reference      a model of the reference model's shape, trained from random weights (STEPS=30 to try it out)"
 	@echo "make peers-transformers  quantized safetensors in transformers: the same logits?"
 	@echo "make reports        the reference runs in Reports/, made again"
 	@echo "make limits         instructions and allocations of a token, counted by valgrind, against committed limits"
@@ -80,6 +82,15 @@ bench-peers: build
 bench-pruning: build
 	Tests/Peers/bench_pruning.sh $(BIN)/compress $(if $(DATA),--data "$(DATA)") $(if $(WORK),--work "$(WORK)") \
 	  $(if $(ONLY),--only "$(ONLY)")
+
+.PHONY: bench-training reference
+# What trainings reach: make bench-training DATA=a folder of models/ and text/ [ONLY=parts of rows' names] [WORK=a folder]
+bench-training: build
+	Tests/Peers/bench_training.sh $(BIN)/compress "$(DATA)" "$(WORK)" "$(ONLY)"
+
+# From random weights, by this program's own engine, the same bytes each time: make reference [STEPS=30] [OUT=a folder] [RESUME=1]
+reference: build
+	RESUME="$(RESUME)" Calibration/scripts/train_reference.sh $(BIN)/compress "$(or $(OUT),.build/reference)" $(STEPS)
 
 # Quantized safetensors in transformers with compressed-tensors (installed from PyPI into .venv-transformers).
 peers-transformers: build

@@ -31,6 +31,8 @@ public struct Job: Sendable {
   public var keepsTraining = false
   /// Whether training goes on with what is kept there.
   public var resumesTraining = false
+  /// A folder for what a teacher has predicted and written, which other runs use again; nil for none.
+  public var cache: String?
   /// What the user typed, for the reports.
   public var commandLine: [String]
   /// How latency is measured.
@@ -67,7 +69,8 @@ public struct Job: Sendable {
     let start = ContinuousClock.now
     let date = ISO8601DateFormatter().string(from: Date())
     let plan = try JobPlan(
-      model: model, tokenizer: tokenizer, recipe: recipe, allowNonfinite: allowNonfinite, observer: observer)
+      model: model, tokenizer: tokenizer, recipe: recipe, allowNonfinite: allowNonfinite, cache: cache,
+      observer: observer)
     let place = output ?? "Reports/\(plan.fileName)-\(recipe.name)"
     let inputs =
       [model, tokenizer, recipe.evaluation.text, calibrationPlace, trainingText].compactMap { $0 }

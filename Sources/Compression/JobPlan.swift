@@ -34,7 +34,8 @@ struct JobPlan {
   ///
   /// - Throws: what is wrong with the model, the recipe or the evaluation text.
   init(
-    model: String, tokenizer: String?, recipe: Recipe, allowNonfinite: Bool, observer: @escaping JobObserver
+    model: String, tokenizer: String?, recipe: Recipe, allowNonfinite: Bool, cache: String? = nil,
+    observer: @escaping JobObserver
   ) throws {
     let source = try ModelFiles.open(model, tokenizer: tokenizer)
     checkpoint = ContainerOutput.prepared(
@@ -80,11 +81,12 @@ struct JobPlan {
     } else if recipe.calibration.text != nil, !recipe.trains {
       notes.append("the calibration text is not used: no stage observes the model at work")
     }
-    try readTraining(recipe, observer: observer)
+    try readTraining(recipe, cache: cache, observer: observer)
   }
 
   /// What is learned from: the training text, else the calibration text, else what the program carries.
-  private mutating func readTraining(_ recipe: Recipe, observer: @escaping JobObserver) throws {
+  private mutating func readTraining(_ recipe: Recipe, cache: String?, observer: @escaping JobObserver) throws
+  {
     guard recipe.trains else {
       if recipe.training.text != nil {
         notes.append("the training text is not used: no stage trains")
@@ -102,6 +104,7 @@ struct JobPlan {
       checkpoint: checkpoint, plan: plan, subject: subject, seed: UInt64(clamping: recipe.seed),
       observer: observer)
     source.purpose = .training
+    source.cache = cache
     training = try source.set()
     if let obstacle = CalibrationSource.obstacle(checkpoint) {
       throw JobError(.badInput, "\(checkpoint.source.path): cannot train: \(obstacle)")

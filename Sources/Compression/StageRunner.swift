@@ -181,6 +181,9 @@ struct StageRunner {
     if pass.trains {
       context.training = plan.training
       context.original = plan.checkpoint
+      context.teacherCache = job.cache
+      context.sizeLimit = StageRunner.sizeGoal(of: plan.stages.prefix(stage))?.bytes(
+        parameters: input.parameterCount)
       context.trainingState = job.trainingState.map {
         TrainingPlace(folder: $0, stage: stage, resumes: job.resumesTraining)
       }
@@ -219,6 +222,15 @@ struct StageRunner {
       return verdict?.excess ?? .infinity
     }
     return context
+  }
+
+  /// The size that the last stage to ask for one has asked for.
+  private static func sizeGoal(of stages: some BidirectionalCollection<any Pass>) -> SizeGoal? {
+    stages.lazy.compactMap { stage -> SizeGoal? in
+      if let ship = stage as? ShipPass { return ship.goal }
+      if case .mixed(let goal)? = (stage as? QuantizePass)?.target { return goal }
+      return nil
+    }.last
   }
 
   struct Packed {

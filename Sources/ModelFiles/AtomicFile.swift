@@ -189,6 +189,14 @@ public final class AtomicFile: ByteSink {
     return AtomicFile.failure(code, operation, path)
   }
 
+  /// Makes a folder unless it is there.
+  ///
+  /// - Throws: ``ModelFileError`` when the system refuses.
+  package static func makeFolder(_ path: String) throws {
+    guard mkdir(path, 0o777) != 0, errno != EEXIST else { return }
+    throw failure(errno, "create", path)
+  }
+
   /// Describes the system's `code`.
   package static func failure(_ code: Int32, _ operation: String, _ path: String) -> ModelFileError {
     switch code {

@@ -61,6 +61,8 @@ public struct PassContext: Sendable {
   public var original: Checkpoint?
   /// Where a training that is stopped leaves what it takes to go on.
   public var trainingState: TrainingPlace?
+  /// Where a teacher's predictions are kept; nil for nowhere.
+  public var teacherCache: String?
   /// Whether to finish what is being done and stop.
   public var isInterrupted: @Sendable () -> Bool = { false }
   /// The seed of everything random.
@@ -69,6 +71,8 @@ public struct PassContext: Sendable {
   public var memoryLimit: Int?
   /// The zstd level of the artifact.
   public var level = ArtifactFile.defaultLevel
+  /// The bytes that a stage before this one was asked to keep within, for one that makes of its model another of about that size.
+  public var sizeLimit: Int?
   /// The bytes of the artifact that a checkpoint becomes; for passes that aim at a size.
   public var artifactBytes: @Sendable (Checkpoint) throws -> Int = { checkpoint in
     try checkpoint.tensors.reduce(0) { $0 + (try PackedSize.of(try $1.bytes.load())) }

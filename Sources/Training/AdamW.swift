@@ -8,7 +8,12 @@ package final class AdamW {
   private struct Piece: Sendable {
     let start, count: Int
     let decays, keepsZeros: Bool
+    let rate: Double
+    let epsilon: Float
   }
+
+  /// What is added to roots of second moments. Gradients by codes are those by weights times scales, so far smaller.
+  private static let (epsilon, codedEpsilon): (Float, Float) = (1e-8, 1e-13)
 
   let first, second: NumberBuffer<Float>
   /// The steps that were taken.
@@ -21,11 +26,12 @@ package final class AdamW {
     self.settings = settings
     first = NumberBuffer(layout.count)
     second = NumberBuffer(layout.count)
-    pieces = layout.entries.flatMap { entry in
+    pieces = layout.entries.filter { $0.rate > 0 }.flatMap { entry in
       stride(from: 0, to: entry.count, by: AdamW.piece).map {
         Piece(
           start: entry.offset + $0, count: min(AdamW.piece, entry.count - $0), decays: entry.decays,
-          keepsZeros: entry.isSparse)
+          keepsZeros: entry.isSparse, rate: entry.rate,
+          epsilon: entry.isCoded ? AdamW.codedEpsilon : AdamW.epsilon)
       }
     }
   }
@@ -52,7 +58,7 @@ package final class AdamW {
     step += 1
     let scale = length > settings.clip ? settings.clip / length : 1
     let call = Kernels.AdamWStep(
-      rate: Float(rate), decay: Float(settings.decay), betas: (0.9, 0.95), epsilon: 1e-8, step: step,
+      rate: Float(rate), decay: Float(settings.decay), betas: (0.9, 0.95), epsilon: AdamW.epsilon, step: step,
       gradientScale: Float(scale), keepsZeros: false)
     let (pieces, first, second) = (pieces, first, second)
     Parallel.forEach(pieces.count) { index in
@@ -60,6 +66,8 @@ package final class AdamW {
       var own = call
       if !piece.decays { own.decay = 0 }
       own.keepsZeros = piece.keepsZeros
+      own.rate = Float(rate * piece.rate)
+      own.epsilon = piece.epsilon
       Kernels.adamW(
         own, weights: weights.base + piece.start, gradients: gradients.base + piece.start,
         first: first.base + piece.start, second: second.base + piece.start, count: piece.count)

@@ -40,14 +40,24 @@ package struct DistillationLoss: Sendable, Equatable {
   /// Memory of one thread, two rows of logits.
   package typealias Scratch<Number> = (p: UnsafeMutablePointer<Number>, q: UnsafeMutablePointer<Number>)
 
+  /// What a student's prediction of a token is compared with.
+  package enum Goal<Number> {
+    /// The text alone.
+    case text
+    /// The teacher's logits; may be overwritten.
+    case logits(UnsafeMutablePointer<Number>)
+    /// What was kept of them.
+    case likeliest(LikeliestRow)
+  }
+
   /// The loss of one token.
   ///
   /// - Parameters:
-  ///   - teacher: its logits; may be overwritten. Nil where no teacher is asked.
+  ///   - teacher: what it says, where it is asked.
   ///   - student: its logits; replaced by `scale` times the gradient by them.
   ///   - target: the text's next token, −1 where there is none.
   package func row<Number: TrainingNumber>(
-    teacher: UnsafeMutablePointer<Number>?, student: UnsafeMutablePointer<Number>, count: Int, target: Int,
+    teacher: Goal<Number>, student: UnsafeMutablePointer<Number>, count: Int, target: Int,
     scale: Number, scratch: Scratch<Number>
   ) -> Double {
     var (loss, isLabelled) = (0.0, false)
@@ -58,7 +68,9 @@ package struct DistillationLoss: Sendable, Equatable {
       scratch.q[target] -= 1
       isLabelled = true
     }
-    guard needsTeacher, let teacher else {
+    var asksTeacher = needsTeacher
+    if case .text = teacher { asksTeacher = false }
+    guard asksTeacher else {
       guard isLabelled else {
         student.update(repeating: 0, count: count)
         return 0
@@ -70,7 +82,16 @@ package struct DistillationLoss: Sendable, Equatable {
     var kept: [Number] = []
     if isLabelled { kept = Array(UnsafeBufferPointer(start: scratch.q, count: count)) }
     let share = 1 - weight
-    loss += share * divergence(teacher, student, count, scale: scale * Number(share), scratch)
+    switch teacher {
+    case .text: break
+    case .logits(let logits):
+      loss += share * divergence(logits, student, count, scale: scale * Number(share), scratch)
+    case .likeliest(let row):
+      if temperature != 1 { Number.scale(student, by: Number(1 / temperature), count: count) }
+      let value = row.divergence(student, scratch.q, vocabulary: count)
+      loss += share * temperature * temperature * value
+      Number.scale(student, by: scale * Number(share * temperature), count: count)
+    }
     if isLabelled {
       kept.withUnsafeBufferPointer {
         if let base = $0.baseAddress {
@@ -123,7 +144,7 @@ package struct DistillationLoss: Sendable, Equatable {
   }
 
   /// Softmax in place; returns the logarithm of Σ exp.
-  private static func softmax<Number: TrainingNumber>(
+  static func softmax<Number: TrainingNumber>(
     _ x: UnsafeMutablePointer<Number>, count: Int
   ) -> Double {
     let place = Number.largest(x, count: count)

@@ -19,6 +19,18 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
     states: NumberBuffer<Number>, matrix: UnsafePointer<Number>, width: Int
   )
 
+  /// What was kept of the teacher's predictions of some documents, a row a token.
+  package typealias Likeliest = (_ documents: [Int]) -> [LikeliestRow]
+
+  /// What is compared inside the models: asked for each part behind its output, given the student's pass, the part, its documents'
+  /// places and what gradients are multiplied by; gives the sum of the tokens' losses and the gradients by the student's states.
+  package typealias Inside = (
+    _ pass: LlamaGraph<Number>.Pass, _ part: PackedTokens, _ documents: [Int], _ scale: Number
+  ) -> (loss: Double, gradients: [Int: NumberBuffer<Number>])
+
+  /// The states inside the student that ``Inside`` asks for.
+  package var taps: Set<Int> = []
+
   /// A step of `student`.
   package init(_ student: LlamaGraph<Number>, loss: DistillationLoss) {
     self.student = student
@@ -27,10 +39,13 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
 
   /// The mean loss of a batch's tokens; its gradient goes into `gradients`, which start as zeros.
   ///
-  /// - Parameter teacher: asked for each part, given the part and its documents' places in `documents`.
+  /// - Parameters:
+  ///   - teacher: asked for each part, given the part and its documents' places in `documents`.
+  ///   - likeliest: asked in place of the teacher, given the documents' places.
+  ///   - inside: a loss of states inside the models.
   package func run(
     _ documents: [[Int]], weights: UnsafePointer<Number>, teacher: Teacher?,
-    into gradients: NumberBuffer<Number>
+    likeliest: Likeliest? = nil, inside: Inside? = nil, into gradients: NumberBuffer<Number>
   ) -> Double {
     gradients.clear()
     let total = documents.reduce(0) { $0 + loss.validCount(PackedTokens([$1]).targets) }
@@ -38,7 +53,7 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
     var sum = 0.0
     for part in GradientStep.parts(documents, tokens: partTokens) {
       let packed = PackedTokens(part.map { documents[$0] })
-      let pass = student.forward(packed, weights: weights, remembers: true)
+      let pass = student.forward(packed, weights: weights, remembers: true, taps: taps)
       let gradient = NumberBuffer<Number>(packed.count * student.width, isZeroed: false)
       let goal = loss.needsTeacher ? teacher?(packed, part) : nil
       var output = OutputLoss<Number>(loss, vocabulary: student.vocabulary)
@@ -47,9 +62,13 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
         student: .init(
           states: pass.final.base, matrix: weights + student.output, width: student.width),
         teacher: goal.map { .init(states: $0.states.base, matrix: $0.matrix, width: $0.width) },
-        targets: packed.targets, scale: 1 / Number(total), gradient: gradient,
+        likeliest: loss.needsTeacher ? likeliest?(part) : nil, targets: packed.targets,
+        scale: 1 / Number(total), gradient: gradient,
         matrixGradient: gradients.base + student.output)
-      student.goBack(pass, gradient: gradient, weights: weights, into: gradients.base)
+      let hidden = inside?(pass, packed, part, 1 / Number(total))
+      sum += hidden?.loss ?? 0
+      student.goBack(
+        pass, gradient: gradient, adding: hidden?.gradients ?? [:], weights: weights, into: gradients.base)
     }
     allReduce(UnsafeMutableBufferPointer(start: gradients.base, count: gradients.count))
     return sum / Double(total)

@@ -5,22 +5,25 @@ extension LlamaGraph {
   ///
   /// - Parameters:
   ///   - gradient: by ``Pass/final``; overwritten.
+  ///   - others: gradients by states inside the model, by the number of blocks before them.
   ///   - gradients: where those by the weights are added; the output matrix's are the caller's.
   package func goBack(
-    _ pass: Pass, gradient: NumberBuffer<Number>, weights: UnsafePointer<Number>,
-    into gradients: UnsafeMutablePointer<Number>
+    _ pass: Pass, gradient: NumberBuffer<Number>, adding others: [Int: NumberBuffer<Number>] = [:],
+    weights: UnsafePointer<Number>, into gradients: UnsafeMutablePointer<Number>
   ) {
     let tokens = pass.packed.count
     if let last = pass.inputs.last {
       normalizeBack(
         last, norm, pass.inverse, rows: tokens, width: width, weights, gradient: gradient, into: gradients)
     }
+    if let other = others[blocks.count] { gradient.add(other) }
     for index in blocks.indices.reversed() {
       let hidden = pass.inputs[index]
       let made = pass.activations[index] ?? run(blocks[index], hidden, pass, weights)
       goBackThroughFeedForward(blocks[index], made, gradient, weights, gradients)
       goBackThroughAttention(blocks[index], made, hidden, pass, gradient, weights, gradients)
       pass.activations[index] = nil
+      if let other = others[index] { gradient.add(other) }
     }
     // The same token may stand in several places: one thread adds them, in order.
     for (place, token) in pass.packed.tokens.enumerated() {

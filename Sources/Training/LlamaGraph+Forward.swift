@@ -3,9 +3,11 @@ import TensorCore
 extension LlamaGraph {
   /// Runs documents.
   ///
-  /// - Parameter remembers: whether ``goBack(_:gradient:weights:into:)`` follows; else only the last states are kept.
+  /// - Parameters:
+  ///   - remembers: whether ``goBack(_:gradient:adding:weights:into:)`` follows; else only the last states are kept.
+  ///   - taps: the states that are kept besides, by the number of blocks before them.
   package func forward(
-    _ packed: PackedTokens, weights: UnsafePointer<Number>, remembers: Bool
+    _ packed: PackedTokens, weights: UnsafePointer<Number>, remembers: Bool, taps: Set<Int> = []
   ) -> Pass {
     let pass = Pass(self, packed)
     let (tokens, width) = (packed.count, width)
@@ -16,7 +18,8 @@ extension LlamaGraph {
       (embedded.base + token * width).update(
         from: weights + embedding + packed.tokens[token] * width, count: width)
     }
-    for block in blocks {
+    for (index, block) in blocks.enumerated() {
+      if taps.contains(index) { pass.taps[index] = hidden }
       let made = run(block, hidden, pass, weights)
       let next = NumberBuffer<Number>(tokens * width, isZeroed: false)
       finish(block, made, into: next, weights)
@@ -26,6 +29,7 @@ extension LlamaGraph {
       }
       hidden = next
     }
+    if taps.contains(blocks.count) { pass.taps[blocks.count] = hidden }
     if remembers { pass.inputs.append(hidden) }
     normalize(hidden, norm, weights, rows: tokens, into: pass.final, pass.inverse)
     return pass

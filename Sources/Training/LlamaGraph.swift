@@ -103,6 +103,8 @@ package struct LlamaGraph<Number: TrainingNumber>: Sendable {
     /// The input of each block, and the last one's output.
     var inputs: [NumberBuffer<Number>] = []
     var activations: [Activations?] = []
+    /// States inside the model that were asked for, by the number of blocks before them.
+    package var taps: [Int: NumberBuffer<Number>] = [:]
     /// What the output matrix reads.
     package let final: NumberBuffer<Number>
     let inverse: NumberBuffer<Number>

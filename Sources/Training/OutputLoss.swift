@@ -31,13 +31,14 @@ package struct OutputLoss<Number: TrainingNumber> {
   /// The sum of the tokens' losses.
   ///
   /// - Parameters:
+  ///   - likeliest: what was kept of a teacher's predictions, in place of `teacher`.
   ///   - targets: each token's successor, or −1.
   ///   - scale: what gradients are multiplied by: 1 / the tokens of the whole batch.
   ///   - gradient: becomes the gradient by the student's states.
   ///   - matrixGradient: where that by its matrix is added.
   package func run(
-    student: Side, teacher: Side?, targets: [Int], scale: Number, gradient: NumberBuffer<Number>,
-    matrixGradient: UnsafeMutablePointer<Number>
+    student: Side, teacher: Side?, likeliest: [LikeliestRow]? = nil, targets: [Int], scale: Number,
+    gradient: NumberBuffer<Number>, matrixGradient: UnsafeMutablePointer<Number>
   ) -> Double {
     let (tokens, count) = (targets.count, vocabulary)
     let held = min(rows, tokens)
@@ -54,8 +55,11 @@ package struct OutputLoss<Number: TrainingNumber> {
       Parallel.forEach((height + piece - 1) / piece) { index in
         let scratch = NumberBuffer<Number>(2 * count, isZeroed: false)
         for row in index * piece..<min(height, (index + 1) * piece) {
+          let goal: DistillationLoss.Goal<Number> =
+            goals.map { .logits($0.base + row * count) }
+            ?? likeliest.map { .likeliest($0[start + row]) } ?? .text
           losses.base[start + row] = loss.row(
-            teacher: goals.map { $0.base + row * count }, student: logits.base + row * count, count: count,
+            teacher: goal, student: logits.base + row * count, count: count,
             target: targets[start + row], scale: scale, scratch: (scratch.base, scratch.base + count))
         }
       }

@@ -12,20 +12,31 @@ package struct ParameterLayout: Sendable {
     package let offset: Int
     /// Whether weights decay: layers' matrices do; norms and biases do not, nor embeddings, whose rows for tokens that the text
     /// lacks would only shrink.
-    package let decays: Bool
+    package internal(set) var decays: Bool
     /// Whether zeros stay zero.
     package let isSparse: Bool
     /// How trained weights are stored.
     let format: TensorFormat
+    /// What the learning rate is multiplied by.
+    var rate = 1.0
+    /// Whether the numbers are codes: their gradients are small, being multiplied by scales.
+    var isCoded = false
     /// The number of elements.
     package var count: Int { shape.reduce(1, *) }
   }
 
   /// The tensors, in the checkpoint's order.
-  package let entries: [Entry]
+  package internal(set) var entries: [Entry]
   /// The number of all elements.
-  package let count: Int
-  private let places: [String: Int]
+  package private(set) var count: Int
+  private var places: [String: Int]
+
+  /// Nothing yet.
+  init() {
+    entries = []
+    count = 0
+    places = [:]
+  }
 
   /// The layout of a checkpoint's tensors.
   package init(_ checkpoint: Checkpoint) {
@@ -65,14 +76,27 @@ package struct ParameterLayout: Sendable {
     return result
   }
 
+  /// Adds numbers behind all there is: factors of a quantized matrix's scales, or others.
+  mutating func append(_ name: String, count: Int, rate: Double, isCoded: Bool = true) {
+    places[name] = entries.count
+    var entry = Entry(
+      name: name, shape: [count], offset: self.count, decays: false, isSparse: false, format: .f32)
+    (entry.rate, entry.isCoded) = (rate, isCoded)
+    entries.append(entry)
+    self.count += count
+  }
+
   /// `checkpoint` with these weights, in the formats that its tensors have, or in bfloat16 where those are quantized.
   ///
+  /// - Parameter names: those that change; nil for all.
   /// - Throws: ``CodingError`` when weights cannot be stored.
-  package func storing(_ weights: NumberBuffer<Float>, in checkpoint: Checkpoint) throws -> Checkpoint {
+  package func storing(
+    _ weights: NumberBuffer<Float>, in checkpoint: Checkpoint, only names: Set<String>? = nil
+  ) throws -> Checkpoint {
     var result = checkpoint
     for place in result.tensors.indices {
       let tensor = result.tensors[place]
-      guard let entry = self[tensor.name] else { continue }
+      guard let entry = self[tensor.name], names?.contains(tensor.name) ?? true else { continue }
       let format = ParameterLayout.storedFormat(tensor.format)
       let elements = Array(UnsafeBufferPointer(start: weights.base + entry.offset, count: entry.count))
       let matrix = Matrix(rows: tensor.rowCount, columns: tensor.rowLength, elements: elements)
@@ -93,18 +117,21 @@ extension ParameterLayout {
   /// The weights as they will be stored.
   func rounded(_ weights: NumberBuffer<Float>) -> NumberBuffer<Float> {
     let result = NumberBuffer<Float>(count, isZeroed: false)
-    let pieces = entries.flatMap { entry in
-      stride(from: 0, to: entry.count, by: 1 << 15).map { (entry, $0) }
-    }
-    Parallel.forEach(pieces.count) { index in
-      let (entry, start) = pieces[index]
-      let (place, size) = (entry.offset + start, min(1 << 15, entry.count - start))
+    for entry in entries { round(entry, weights, into: result) }
+    return result
+  }
+
+  /// One tensor's weights as they will be stored.
+  func round(_ entry: Entry, _ weights: NumberBuffer<Float>, into result: NumberBuffer<Float>) {
+    let piece = 1 << 15
+    Parallel.forEach((entry.count + piece - 1) / piece) { index in
+      let start = index * piece
+      let (place, size) = (entry.offset + start, min(piece, entry.count - start))
       withUnsafeTemporaryAllocation(byteCount: size * 4, alignment: 64) { bytes in
         guard let base = bytes.baseAddress else { return }
         Kernels.encode(weights.base + place, as: entry.format, into: base, count: size)
         Kernels.decode(base, as: entry.format, into: result.base + place, count: size)
       }
     }
-    return result
   }
 }

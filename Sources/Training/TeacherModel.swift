@@ -8,6 +8,17 @@ final class TeacherModel {
   private var kept: [Int: NumberBuffer<Float>] = [:]
   private var room: Int
 
+  /// The number of blocks.
+  var blockCount: Int { graph.blocks.count }
+
+  /// The last states of documents, and others inside the model; nothing is kept.
+  func states(of part: PackedTokens, taps: Set<Int>) -> (
+    final: NumberBuffer<Float>, taps: [Int: NumberBuffer<Float>]
+  ) {
+    let pass = graph.forward(part, weights: weights.base, remembers: false, taps: taps)
+    return (pass.final, pass.taps)
+  }
+
   var vocabulary: Int { graph.vocabulary }
   var width: Int { graph.width }
   var matrix: UnsafePointer<Float> { UnsafePointer(weights.base + graph.output) }

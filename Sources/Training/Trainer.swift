@@ -5,7 +5,7 @@ import TensorCore
 package final class Trainer {
   /// What came of it.
   package struct Outcome {
-    /// The best weights.
+    /// The best weights; of a quantized student, its codes and scales. ``Trainer/student(of:margin:)`` makes a model of them.
     package var weights: NumberBuffer<Float>
     /// The step they are of; 0 for those at the start.
     package var bestStep: Int
@@ -40,6 +40,8 @@ package final class Trainer {
 
   let layout: ParameterLayout
   let settings: TrainingSettings
+  private let student: Checkpoint
+  private let form: any WeightForm
   private let task: any TrainingTask
   private var documents: [[Int]] { task.documents }
   private let optimizer: AdamW
@@ -65,19 +67,24 @@ package final class Trainer {
         "\(tokens) tokens of text are too few to learn from and hold a part out; give more with --train")
     }
     self.settings = settings
-    layout = ParameterLayout(student)
+    self.student = student
+    let own = ParameterLayout(student)
+    form =
+      CodedWeights.suits(student) ? try CodedWeights(student, settings: settings) : PlainWeights(student)
+    layout = form.layout
     switch student.architecture {
-    case let own as LlamaArchitecture:
+    case let architecture as LlamaArchitecture:
       task = try LanguageTask(
-        student: student, own, layout: layout, teacher: teacher, documents: documents, heldOut: heldOut,
+        student: student, architecture, layout: own, teacher: teacher, documents: documents, heldOut: heldOut,
         settings: settings)
-    case let own as BertArchitecture:
+    case let architecture as BertArchitecture:
       task = try EncoderTask(
-        own, layout: layout, teacher: teacher, documents: documents, heldOut: heldOut, settings: settings)
+        architecture, layout: own, teacher: teacher, documents: documents, heldOut: heldOut,
+        settings: settings)
     default: throw TrainingError("students of this architecture cannot be trained here")
     }
     optimizer = AdamW(layout, settings)
-    weights = try layout.weights(of: student)
+    weights = try form.start()
     best = weights.copy()
     gradients = NumberBuffer(layout.count)
     order = DataOrder(lengths: documents.map(\.count), seed: settings.seed)
@@ -95,6 +102,11 @@ package final class Trainer {
     optimizer.first.take(state.first)
     optimizer.second.take(state.second)
     progress = state.progress
+    if let projections = task.projections,
+      !(state.projections.map { projections.resume($0, step: progress.step) } ?? false)
+    {
+      throw TrainingError("the saved training has no projections of hidden states")
+    }
     optimizer.step = progress.step
     order = DataOrder(
       lengths: documents.map(\.count), seed: settings.seed, epoch: progress.epoch, place: progress.place)
@@ -148,10 +160,12 @@ package final class Trainer {
 
   private func takeStep(_ rate: Double) throws {
     let batch = order.next(tokens: settings.batchTokens)
-    let loss = task.step(batch, weights: weights, into: gradients)
+    let loss = task.step(batch, weights: form.weights(of: weights), into: gradients)
+    form.pull(gradients, at: weights)
     guard loss.isFinite, optimizer.update(weights, gradients, rate: rate).isFinite else {
       throw failure(loss)
     }
+    if let projections = task.projections, !projections.update(rate: rate).isFinite { throw failure(.nan) }
     progress.step += 1
     (progress.epoch, progress.place) = (order.epoch, order.place)
     progress.losses += loss
@@ -174,11 +188,28 @@ package final class Trainer {
     )
   }
 
+  // MARK: What comes of it
+
+  /// The student with an outcome's weights.
+  ///
+  /// - Parameter margin: how much further than half a code a quantized weight's number must have gone, away from zero, for its code
+  ///   to change: files are smaller, and less is gained.
+  /// - Throws: `CodingError` when weights cannot be stored.
+  package func student(of weights: NumberBuffer<Float>, margin: Float = 0) throws -> Checkpoint {
+    if let coded = form as? CodedWeights { return try coded.storing(weights, in: student, margin: margin) }
+    return try form.storing(weights, in: student)
+  }
+
+  /// What training makes smaller, on held-out text, for a student of this one's shape.
+  package func heldOutValue(of checkpoint: Checkpoint) throws -> Double {
+    task.test(try ParameterLayout(student).weights(of: checkpoint)).value
+  }
+
   // MARK: Tests
 
   private func runTest(_ observer: Observer, speed: Double?, rate: Double) throws {
-    let rounded = layout.rounded(weights)
-    let found = task.test(rounded)
+    let rounded = form.settled(weights)
+    let found = task.test(form.weights(of: rounded))
     let value = found.value
     guard value.isFinite else { throw failure(value) }
     if progress.curve.isEmpty || value < progress.bestValue {
@@ -221,7 +252,8 @@ package final class Trainer {
   /// Everything that it takes to go on.
   private var state: TrainingState {
     TrainingState(
-      weights: weights, best: best, first: optimizer.first, second: optimizer.second, progress: progress)
+      weights: weights, best: best, first: optimizer.first, second: optimizer.second,
+      projections: task.projections?.state, progress: progress)
   }
 
   private static func seconds(_ duration: Duration) -> Double {

@@ -36,6 +36,18 @@ package struct TrainingSettings: Sendable, Equatable {
   /// Whether activations are made again on the way back, for less memory and a third more work.
   package var recomputes = false
 
+  /// The weight of states inside the models beside predictions, and how they are compared.
+  package var hiddenWeight = 0.0
+  package var hiddenLoss = HiddenLossKind.squaredError
+  /// Where the teacher's likeliest tokens are kept, so that it need not be in memory; nil to ask the teacher itself.
+  package var teacherCache: TeacherCache?
+  /// What of quantized matrices is learned.
+  package var tuning = CodedWeights.Tuning.auto
+  /// The learning rate of their codes, in codes a step.
+  package var codeRate = 0.0075
+  /// The learning rate of their scales, in parts of a scale a step.
+  package var scaleRate = 1e-3
+
   /// Whether products are of numbers rounded to bfloat16 where the processor multiplies such; weights, moments and sums are in
   /// single precision in any case.
   package var rounds = false

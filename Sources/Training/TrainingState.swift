@@ -26,13 +26,17 @@ package struct TrainingState {
   }
 
   let weights, best, first, second: NumberBuffer<Float>
+  /// What ``LearnedProjections`` keeps; nil where there are none.
+  let projections: NumberBuffer<Float>?
   /// How far it is.
   package let progress: Progress
 
   init(
     weights: NumberBuffer<Float>, best: NumberBuffer<Float>, first: NumberBuffer<Float>,
-    second: NumberBuffer<Float>, progress: Progress
+    second: NumberBuffer<Float>, projections: NumberBuffer<Float>? = nil,
+    progress: Progress
   ) {
+    self.projections = projections
     (self.weights, self.best, self.first, self.second) = (weights, best, first, second)
     self.progress = progress
   }
@@ -46,8 +50,9 @@ package struct TrainingState {
   ///   - identity: what tells this training from others.
   ///   - remarks: what whoever goes on needs to know besides.
   package func write(to path: String, identity: String, remarks: JSONValue) throws {
-    let tensors = [("weights", weights), ("best", best), ("first", first), ("second", second)].map {
-      name, numbers in
+    var parts = [("weights", weights), ("best", best), ("first", first), ("second", second)]
+    if let projections { parts.append(("projections", projections)) }
+    let tensors = parts.map { name, numbers in
       StoredTensor(
         name: name, shape: [numbers.count], format: .f32,
         bytes: TensorBytes(
@@ -93,7 +98,9 @@ package struct TrainingState {
     return (
       TrainingState(
         weights: try numbers("weights"), best: try numbers("best"), first: try numbers("first"),
-        second: try numbers("second"), progress: progress), remarks
+        second: try numbers("second"),
+        projections: index.tensors.contains { $0.name == "projections" } ? try numbers("projections") : nil,
+        progress: progress), remarks
     )
   }
 }

@@ -7,6 +7,8 @@ protocol TrainingTask: AnyObject {
   var documents: [[Int]] { get }
   /// The mean loss of some of the documents; its gradient goes into `gradients`.
   func step(_ places: [Int], weights: NumberBuffer<Float>, into gradients: NumberBuffer<Float>) -> Double
+  /// What is learned besides the student's weights; nil for nothing.
+  var projections: LearnedProjections? { get }
   /// What a test finds.
   func test(_ weights: NumberBuffer<Float>) -> HeldOutResult
 }
@@ -25,7 +27,10 @@ struct HeldOutResult {
 final class LanguageTask: TrainingTask {
   let documents: [[Int]]
   private let step: GradientStep<Float>
-  private let teacher: TeacherModel
+  private let teacher: TeacherModel?
+  private let rows: TeacherRows?
+  private let hidden: HiddenLoss<Float>?
+  let projections: LearnedProjections?
   private let heldOut: HeldOutTest
 
   /// The bytes of the teacher's states that are kept for the next time through the text.
@@ -36,25 +41,91 @@ final class LanguageTask: TrainingTask {
     documents: [[Int]], heldOut: [[Int]], settings: TrainingSettings
   ) throws {
     self.documents = documents
-    self.teacher = try TeacherModel(teacher, memory: LanguageTask.teacherMemory, rounds: settings.rounds)
-    guard self.teacher.vocabulary == own.configuration.vocabularySize else {
-      throw TrainingError(
-        "the student has a vocabulary of \(own.configuration.vocabularySize) tokens, its teacher one of "
-          + "\(self.teacher.vocabulary): predictions can only be compared token by token")
+    let vocabulary = own.configuration.vocabularySize
+    func model(memory: Int) throws -> TeacherModel {
+      let model = try TeacherModel(teacher, memory: memory, rounds: settings.rounds)
+      guard model.vocabulary == vocabulary else {
+        throw TrainingError(
+          "the student has a vocabulary of \(vocabulary) tokens, its teacher one of "
+            + "\(model.vocabulary): predictions can only be compared token by token")
+      }
+      return model
+    }
+    let source: HeldOutTest.Teacher
+    if let cache = settings.teacherCache {
+      try cache.check(settings.loss)
+      let rows = try cache.rows(
+        of: teacher, documents: documents + heldOut, vocabulary: vocabulary, settings: settings
+      ) { try model(memory: 0) }
+      (self.teacher, self.rows) = (nil, rows)
+      source = .rows(rows, first: documents.count)
+    } else {
+      let model = try model(memory: LanguageTask.teacherMemory)
+      (self.teacher, self.rows) = (model, nil)
+      source = .model(model)
     }
     var graph = try LlamaGraph<Float>(own.configuration, layout: layout, isTied: student.isTied)
     graph.recomputes = settings.recomputes
-    self.heldOut = HeldOutTest(graph, teacher: self.teacher, documents: heldOut, tokens: settings.testTokens)
+    self.heldOut = HeldOutTest(graph, teacher: source, documents: heldOut, tokens: settings.testTokens)
     graph.rounds = settings.rounds
-    step = GradientStep(graph, loss: settings.loss)
+    var step = GradientStep(graph, loss: settings.loss)
+    if settings.hiddenWeight > 0 {
+      guard let model = self.teacher else {
+        throw TrainingError(
+          "a teacher's cache holds predictions, not states; leave it out, or --hidden-weight")
+      }
+      let hidden = HiddenLoss<Float>(
+        settings.hiddenLoss, weight: settings.hiddenWeight,
+        student: (own.configuration.blockCount, graph.width), teacher: (model.blockCount, model.width))
+      step.taps = Set(hidden.pairs.map(\.student))
+      (self.hidden, projections) = (hidden, LearnedProjections(hidden, settings: settings))
+    } else {
+      (hidden, projections) = (nil, nil)
+    }
+    self.step = step
   }
 
   func step(_ places: [Int], weights: NumberBuffer<Float>, into gradients: NumberBuffer<Float>) -> Double {
-    let teacher = teacher
+    if let hidden, let teacher, let projections {
+      return stepInside(places, hidden, teacher, projections, weights, into: gradients)
+    }
+    let (teacher, rows, documents) = (teacher, rows, documents)
     return step.run(
       places.map { documents[$0] }, weights: weights.base,
-      teacher: { part, chosen in
-        (teacher.states(of: part, documents: chosen.map { places[$0] }), teacher.matrix, teacher.width)
+      teacher: teacher.map { teacher in
+        { part, chosen in
+          (teacher.states(of: part, documents: chosen.map { places[$0] }), teacher.matrix, teacher.width)
+        }
+      },
+      likeliest: rows.map { rows in
+        { chosen in chosen.flatMap { rows.rows(places[$0], count: documents[places[$0]].count) } }
+      }, into: gradients)
+  }
+
+  /// A step that compares states inside the models, too.
+  private func stepInside(
+    _ places: [Int], _ hidden: HiddenLoss<Float>, _ teacher: TeacherModel, _ projections: LearnedProjections,
+    _ weights: NumberBuffer<Float>, into gradients: NumberBuffer<Float>
+  ) -> Double {
+    projections.gradients.clear()
+    let taps = Set(hidden.pairs.map(\.teacher))
+    var found: (part: [Int], states: (final: NumberBuffer<Float>, taps: [Int: NumberBuffer<Float>]))?
+    func states(_ part: PackedTokens, _ chosen: [Int]) -> (
+      final: NumberBuffer<Float>, taps: [Int: NumberBuffer<Float>]
+    ) {
+      if let found, found.part == chosen { return found.states }
+      let states = teacher.states(of: part, taps: taps)
+      found = (chosen, states)
+      return states
+    }
+    return step.run(
+      places.map { documents[$0] }, weights: weights.base,
+      teacher: { part, chosen in (states(part, chosen).final, teacher.matrix, teacher.width) },
+      inside: { pass, part, chosen, scale in
+        hidden.run(
+          student: pass.taps, teacher: states(part, chosen).taps, tokens: part.count,
+          projections: projections.weights.base, scale: scale,
+          projectionGradients: projections.gradients.base)
       }, into: gradients)
   }
 
@@ -68,6 +139,7 @@ final class LanguageTask: TrainingTask {
 
 /// Embeddings as the teacher makes them.
 final class EncoderTask: TrainingTask {
+  let projections: LearnedProjections? = nil
   let documents: [[Int]]
   private let graph, teacher: BertGraph<Float>
   private let teacherWeights: NumberBuffer<Float>
@@ -79,6 +151,13 @@ final class EncoderTask: TrainingTask {
     _ own: BertArchitecture, layout: ParameterLayout, teacher: Checkpoint, documents: [[Int]],
     heldOut: [[Int]], settings: TrainingSettings
   ) throws {
+    guard settings.teacherCache == nil else {
+      throw TrainingError(
+        "encoders predict no tokens, so there are none to keep; leave the teacher's cache out")
+    }
+    guard settings.hiddenWeight == 0 else {
+      throw TrainingError("encoders learn their teacher's last states as it is; leave --hidden-weight out")
+    }
     guard let other = teacher.architecture as? BertArchitecture,
       other.configuration.vocabularySize == own.configuration.vocabularySize,
       other.configuration.hiddenSize == own.configuration.hiddenSize

@@ -145,6 +145,7 @@ struct RunCommand: ParsableCommand {
       commandLine: CommandLine.arguments, probe: .subprocess(sweep: recipe.evaluation.threadsSweep))
     if job.recipe.trains {
       job.trainingState = training.state
+      job.cache = training.teacherCache
       job.keepsTraining = true
       job.resumesTraining = training.resume
     } else if training.resume {
@@ -178,11 +179,17 @@ struct RunCommand: ParsableCommand {
       // A target is met best by uniform codes, which only this program's safetensors hold.
       let ships = format != .gguf && loading.loader == nil && loading.layout ?? .own == .own
       // A budget beside --prune judges what is pruned; without it, the smallest model that keeps it is looked for.
-      let pass = quantize.pass(
+      var pass = quantize.pass(
         hasBudget: budget.isGiven && !prune.isGiven && !training.isGiven,
         ships: ships && quantize.method == nil)
       let trained: [any Pass] = [training.distillation].compactMap { $0 } + prune.passes
-      result = Recipe(stages: trained + [training.recovery, pass].compactMap { $0 })
+      let recovery = training.recovery(isQuantized: !prune.isGiven && pass != nil)
+      if var ship = pass as? ShipPass, recovery != nil, !prune.isGiven {
+        ship.reserve = ShipPass.trainingReserve
+        pass = ship
+      }
+      let last = prune.isGiven || pass == nil ? [recovery, pass] : [pass, recovery]
+      result = Recipe(stages: trained + last.compactMap { $0 })
       if pass is ShipPass { result.container = .safetensors }
     }
     if quantize.allowRequantize { result.allowRequantize() }

@@ -11,9 +11,20 @@ struct TrainingArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "After pruning, train this many steps towards the original's predictions; pruned weights stay zero.",
-      valueName: "steps"))
-  var recover: Int?
+      "Teach a smaller student of the sizes that this config.json states.", valueName: "config.json"))
+  var student: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "After pruning, else after quantizing, train this many steps, or this long (5min, 90s), towards the original's predictions: pruned weights stay zero, of a quantized model codes and scales are trained.",
+      valueName: "steps|time"))
+  var recover: TrainingLength?
+
+  @Option(
+    help: ArgumentHelp(
+      "What --recover trains of a quantized model: codes and scales, or scales alone; auto takes codes of up to 6 bits and scales (default: auto).",
+      valueName: "auto|codes|scales"))
+  var tune: String?
 
   @Option(
     help: ArgumentHelp(
@@ -44,6 +55,12 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "The weight of the text itself beside the teacher's predictions, 0 to 1 (default: 0).")
   var textWeight: Double?
 
+  @Option(
+    help:
+      "The weight of states inside the models beside predictions, compared through learned matrices (default: 0)."
+  )
+  var hiddenWeight: Double?
+
   @Option(help: "The tokens of a step of training (default: 4096).")
   var batchTokens: Int?
 
@@ -55,6 +72,18 @@ struct TrainingArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "Keep the teacher's likeliest tokens, and the text that it writes, in this folder: training needs no teacher in memory then, and other runs use them again.",
+      valueName: "dir"))
+  var teacherCache: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "With --teacher-cache: how many tokens of each prediction are kept, the others as one (default: \(TrainingArguments.keptTokens)).",
+      valueName: "k"))
+  var teacherTokens: Int?
+
+  @Option(
+    help: ArgumentHelp(
       "Where training keeps what it takes to go on (default: the run's folder with .training behind it).",
       valueName: "dir"))
   var state: String?
@@ -62,16 +91,23 @@ struct TrainingArguments: ParsableArguments {
   @Flag(help: "Go on with a training that was stopped.")
   var resume = false
 
+  /// The tokens that are kept of a prediction.
+  static let keptTokens = 128
+
   /// Whether any flag asks for a stage.
-  var isGiven: Bool { distill != nil || recover != nil }
+  var isGiven: Bool { distill != nil || student != nil || recover != nil }
   /// Whether any flag says how to train.
   private var hasOptions: Bool {
     trainSteps != nil || trainMinutes != nil || learningRate != nil || temperature != nil || loss != nil
-      || textWeight != nil || batchTokens != nil || precision != nil
+      || textWeight != nil || batchTokens != nil || precision != nil || teacherCache != nil
+      || hiddenWeight != nil
   }
 
   func validate() throws {
-    if let recover, recover < 1 { throw ValidationError("--recover must be at least 1 step.") }
+    if let tune, !TrainingOptions.tunings.contains(tune) {
+      throw ValidationError("--tune must be one of \(TrainingOptions.tunings.joined(separator: ", ")).")
+    }
+    if tune != nil, recover == nil { throw ValidationError("--tune belongs to --recover.") }
     if let trainSteps, trainSteps < 1 { throw ValidationError("--train-steps must be at least 1.") }
     if let trainMinutes, !(trainMinutes > 0 && trainMinutes <= 100_000) {
       throw ValidationError("--train-minutes must be a positive number.")
@@ -91,10 +127,20 @@ struct TrainingArguments: ParsableArguments {
     if let loss, !TrainingOptions.losses.contains(loss) {
       throw ValidationError("--loss must be one of \(TrainingOptions.losses.joined(separator: ", ")).")
     }
+    if let hiddenWeight, !(0...1000).contains(hiddenWeight) {
+      throw ValidationError("--hidden-weight must be from 0 to 1000.")
+    }
+    if let teacherTokens, !(1...1 << 20).contains(teacherTokens) {
+      throw ValidationError("--teacher-tokens must be from 1 to \(1 << 20).")
+    }
+    if teacherTokens != nil, teacherCache == nil {
+      throw ValidationError("--teacher-tokens belongs to --teacher-cache.")
+    }
     if let precision, !["auto", "bf16", "f32"].contains(precision) {
       throw ValidationError("--precision must be auto, bf16 or f32.")
     }
-    if distill == nil, trainSteps != nil || trainMinutes != nil {
+    if distill != nil, student != nil { throw ValidationError("Choose --distill or --student.") }
+    if distill == nil, student == nil, trainSteps != nil || trainMinutes != nil {
       throw ValidationError(
         "--train-steps and --train-minutes belong to --distill; --recover has its own steps.")
     }
@@ -112,27 +158,63 @@ struct TrainingArguments: ParsableArguments {
     if let loss { _ = options.setLoss(loss) }
     if let textWeight { options.textWeight = textWeight }
     if let batchTokens { options.batchTokens = batchTokens }
+    if let hiddenWeight { options.hiddenWeight = hiddenWeight }
     if let precision { _ = options.setPrecision(precision) }
+    if teacherCache != nil { options.teacherTokens = teacherTokens ?? TrainingArguments.keptTokens }
     return options
   }
 
   /// The distillation, which comes before everything else.
   var distillation: DistillPass? {
-    distill.map { shape in
+    var stated = distill
+    if let student {
+      stated = StudentShape()
+      stated?.configuration = student
+    }
+    return stated.map { shape in
       var pass = DistillPass(shape)
       pass.training = options
       return pass
     }
   }
 
-  /// The recovery, which comes behind pruning and before rounding.
-  var recovery: RecoverPass? {
-    recover.map { steps in
+  /// The tokens of a step where a quantized model is trained: more and smaller steps than a student takes.
+  private static let quantizedBatch = 1024
+
+  /// The recovery, which comes behind pruning and before rounding, or behind rounding where nothing is pruned.
+  ///
+  /// - Parameter isQuantized: whether it comes behind rounding.
+  func recovery(isQuantized: Bool) -> RecoverPass? {
+    recover.map { length in
       var own = options
-      own.minutes = nil
-      own.steps = steps
+      if isQuantized, batchTokens == nil { own.batchTokens = TrainingArguments.quantizedBatch }
+      (own.steps, own.minutes) = (length.steps, length.minutes)
+      if let tune { _ = own.setTuning(tune) }
       return RecoverPass(own)
     }
+  }
+}
+
+/// How long a training is: steps, or minutes.
+struct TrainingLength: ExpressibleByArgument, Equatable {
+  var steps: Int?
+  var minutes: Double?
+
+  /// The length of a text such as `200`, `5min`, `90s` or `1.5h`; nil for anything else.
+  init?(argument: String) {
+    if let steps = Int(argument) {
+      guard steps >= 1, steps <= 100_000_000 else { return nil }
+      self.steps = steps
+      return
+    }
+    let number = argument.prefix { $0.isNumber || $0 == "." }
+    let units = ["s": 1.0 / 60, "sec": 1.0 / 60, "m": 1, "min": 1, "h": 60]
+    guard let value = Double(number), let unit = units[String(argument.dropFirst(number.count))] else {
+      return nil
+    }
+    let minutes = value * unit
+    guard minutes >= 0.001, minutes <= 100_000 else { return nil }
+    self.minutes = minutes
   }
 }
 

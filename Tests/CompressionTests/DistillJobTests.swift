@@ -17,11 +17,13 @@ struct DistillJobTests {
   private static let model = root + "/Calibration/reference/model.bin"
 
   private func run(
-    _ stages: [any Pass], _ observer: @escaping JobObserver = { _ in }
+    _ stages: [any Pass], in container: OutputContainer = .gguf,
+    _ observer: @escaping JobObserver = { _ in }
   ) throws -> (reports: [StageReport], shipped: Checkpoint, artifact: Data) {
     let folder = FileManager.default.temporaryDirectory.path + "/compress-distil-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: folder) }
     var recipe = Recipe(stages: stages)
+    recipe.container = container
     recipe.evaluation.tokens = 2048
     recipe.evaluation.latency = false
     recipe.calibration.tokens = 2048
@@ -83,6 +85,87 @@ struct DistillJobTests {
     #expect(all[0] == all[1] && all[0] == all[2])
   }
 
+  @Test("the text that a teacher writes and its predictions are kept, and used again")
+  func keeps() throws {
+    let folder = FileManager.default.temporaryDirectory.path + "/compress-kept-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    var pass = try distil("layers=2", steps: 4)
+    pass.training.teacherTokens = 32
+    var (artifacts, steps): ([Data], [Set<String>]) = ([], [])
+    for run in 0..<2 {
+      let output = folder + "/run-\(run)"
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+      var recipe = Recipe(stages: [pass])
+      recipe.evaluation.tokens = 2048
+      recipe.evaluation.latency = false
+      recipe.training.text = "self"
+      recipe.training.tokens = 3000
+      var job = Job(model: Self.model, recipe: recipe, output: output)
+      job.cache = folder + "/kept"
+      let seen = Locked<Set<String>>([])
+      let outcome = try job.run { event in
+        if case .progress(let step, _) = event { _ = seen.withLock { $0.insert(step) } }
+      }
+      steps.append(seen.withLock { $0 })
+      let report = try #require(outcome.report.stages.last)
+      #expect(report.training?.text == "self" && report.training?.steps == 4)
+      artifacts.append(
+        try Data(
+          contentsOf: URL(fileURLWithPath: "\(output)/1-\(report.name)/\(report.artifact.file)")))
+    }
+    #expect(steps[0].isSuperset(of: ["write training text", "keep the teacher's predictions"]))
+    #expect(steps[1].isDisjoint(with: ["write training text", "keep the teacher's predictions"]))
+    #expect(artifacts[0] == artifacts[1])
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder + "/kept").count == 2)
+  }
+
+  @Test("a student of a stated shape has it, or there is a reason")
+  func stated() throws {
+    let path = FileManager.default.temporaryDirectory.path + "/student-\(UUID().uuidString).json"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let model = try Checkpoint.load(try ModelFiles.open(Self.model))
+    func pass(_ changes: [String: Int]) throws -> DistillPass {
+      var object: [String: Any] = [
+        "model_type": "llama", "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 3,
+        "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 512, "max_position_embeddings": 256,
+      ]
+      for (key, value) in changes { object[key] = value }
+      try JSONSerialization.data(withJSONObject: object).write(to: URL(fileURLWithPath: path))
+      var shape = StudentShape()
+      shape.configuration = path
+      return DistillPass(shape)
+    }
+    for (changes, message) in [
+      (
+        ["num_hidden_layers": 4],
+        "num_hidden_layers 4: a student cannot be larger than its teacher, which has 3"
+      ),
+      (["intermediate_size": 600], "intermediate_size 600: a student cannot be larger than its teacher"),
+      (["hidden_size": 208], "heads of 26 channels, the teacher's have 32: heads stay whole"),
+      (["num_attention_heads": 6, "head_dim": 32, "num_key_value_heads": 2], "the teacher has 2 to each"),
+      (["vocab_size": 500], "a vocabulary of 500 tokens, the teacher has 512"),
+      ([:], "the student has all sizes of its teacher"), (["hidden_size": 0], "no student of this teacher"),
+    ] as [([String: Int], String)] {
+      let error = #expect(throws: PassError.self) { try pass(changes).plan(for: model) }
+      #expect(error?.description.contains(message) == true, "\(changes): \(error?.description ?? "")")
+    }
+    var student = try pass([
+      "num_hidden_layers": 2, "intermediate_size": 300, "hidden_size": 192, "num_attention_heads": 6,
+      "num_key_value_heads": 3,
+    ])
+    student.training.steps = 2
+    student.training.batchTokens = 512
+    let shipped = try run([student]).shipped
+    #expect(shipped.configuration["num_hidden_layers"]?.intValue == 2)
+    #expect(shipped.tensor("model.layers.1.mlp.up_proj.weight")?.shape == [300, 192])
+    #expect(shipped.tensor("model.layers.1.self_attn.k_proj.weight")?.shape == [96, 192])
+    try Data("[1".utf8).write(to: URL(fileURLWithPath: path))
+    var shape = StudentShape()
+    shape.configuration = path
+    let error = #expect(throws: PassError.self) { try DistillPass(shape).plan(for: model) }
+    #expect(error?.description.contains("no configuration of a student") == true)
+  }
+
   @Test("recovery keeps zeros where pruning put them, and gains")
   func recovers() throws {
     let prune = PrunePass(try #require(SparsityPattern("0.6")), method: .magnitude)
@@ -98,6 +181,45 @@ struct DistillJobTests {
     let tensor = try #require(outcome.shipped.tensor("model.layers.1.mlp.up_proj.weight"))
     let zeros = try tensor.values().count { $0 == 0 }
     #expect(Double(zeros) >= 0.599 * Double(tensor.elementCount))
+  }
+
+  @Test("recovery of a quantized model keeps its formats and the size that was asked for, and gains")
+  func recoversQuantized() throws {
+    var options = TrainingOptions()
+    options.steps = 16
+    options.batchTokens = 1024
+    options.codeRate = 0.03
+    var ship = ShipPass(.bitsPerWeight(2))
+    ship.reserve = 0.01
+    for pass in [ship, QuantizePass(.format(.q4_0), method: .rtn)] as [any Pass] {
+      let outcome = try run(
+        [pass, RecoverPass(options)], in: pass is ShipPass ? .safetensors : .gguf)
+      let (before, after) = (
+        try #require(outcome.reports[1].divergence?.mean.value),
+        try #require(outcome.reports[2].divergence?.mean.value)
+      )
+      #expect(after < 0.95 * before, "\(pass.label): \(before) \(after)")
+      #expect(outcome.reports[2].tensors.map(\.format) == outcome.reports[1].tensors.map(\.format))
+      if pass is ShipPass {
+        let parameters = outcome.reports[0].size.parameters
+        #expect(outcome.reports[2].size.packedBytes <= parameters / 4)
+      }
+    }
+  }
+
+  @Test("the same bytes of a recovered model on one and three threads")
+  func recoversOnThreads() throws {
+    let before = Parallel.threadCount
+    defer { Parallel.threadCount = before }
+    var options = TrainingOptions()
+    options.steps = 3
+    options.batchTokens = 512
+    options.codeRate = 0.2
+    let all = try [1, 3].map { count in
+      Parallel.threadCount = count
+      return try run([QuantizePass(.int4, method: .rtn), RecoverPass(options)]).artifact
+    }
+    #expect(all[0] == all[1])
   }
 
   @Test("what cannot be is refused before anything is written")
@@ -117,8 +239,13 @@ struct DistillJobTests {
     let left = smaller.entries.reduce(0) { $0 + $1.shape.reduce(1, *) }
     #expect(left <= model.parameterCount / 2 && left > model.parameterCount / 4)
     model.tensors[1].format = .q8_0
-    let error = #expect(throws: PassError.self) { try RecoverPass(TrainingOptions()).plan(for: model) }
+    let error = #expect(throws: PassError.self) { try distil("layers=2", steps: 1).plan(for: model) }
     #expect(error?.description.contains("is already quantized (q8_0): train first, then quantize") == true)
+    let recover = RecoverPass(TrainingOptions())
+    let nobody = #expect(throws: PassError.self) {
+      try recover.apply(try recover.plan(for: model), to: model, in: PassContext())
+    }
+    #expect(nobody?.description.contains("so there is no original to learn from") == true)
     model.architecture = nil
     #expect(throws: PassError.self) { try RecoverPass(TrainingOptions()).plan(for: model) }
   }

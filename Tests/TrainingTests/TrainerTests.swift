@@ -4,6 +4,7 @@ import Models
 import TensorCore
 import Testing
 import Training
+import WeightCodecs
 
 /// Whole trainings of tiny models.
 @Suite("Trainings", .serialized)
@@ -135,6 +136,35 @@ struct TrainerTests {
       let value = outcome.weights.base[entry.offset + index]
       #expect(index % 2 == 0 ? value == 0 : value != values[index])
     }
+  }
+
+  @Test(
+    "a quantized student comes nearer to its teacher, in its own formats",
+    arguments: [TensorFormat.q4_0, .q8_0])
+  func quantized(format: TensorFormat) throws {
+    let student = try TinyStudent("llama-tied")
+    var start = student.checkpoint
+    for place in start.tensors.indices
+    where start.tensors[place].shape.count == 2 && start.tensors[place].rowLength % 32 == 0 {
+      let tensor = start.tensors[place]
+      let matrix = Matrix(
+        rows: tensor.rowCount, columns: tensor.rowLength, elements: try tensor.values())
+      start.tensors[place].format = format
+      start.tensors[place].bytes = TensorBytes(try TensorCoding.encode(matrix, format: format))
+    }
+    #expect(CodedWeights.suits(start))
+    var settings = Self.settings(steps: 60)
+    settings.batchTokens = 512
+    settings.learningRate = 5e-4
+    settings.codeRate = 0.03
+    let trainer = try Self.trainer(student, start, settings)
+    let outcome = try trainer.run(.init())
+    let first = try #require(outcome.curve[0].heldOutKLD)
+    let best = try #require(outcome.curve.first { $0.step == outcome.bestStep }?.heldOutKLD)
+    #expect(best < (format == .q4_0 ? 0.95 : 1) * first, "\(first) \(best)")
+    let made = try trainer.student(of: outcome.weights)
+    #expect(made.tensors.map(\.format) == start.tensors.map(\.format))
+    #expect(abs(try trainer.heldOutValue(of: made) - best) < 1e-4 * best)
   }
 
   @Test("what gains nothing is undone: the start's weights come out")

@@ -16,6 +16,9 @@ struct CalibrationSource {
   /// What messages call the text.
   var purpose = Purpose.calibration
 
+  /// A folder for texts that the model has written; nil for none.
+  var cache: String?
+
   /// What a text is for.
   enum Purpose: String {
     case calibration, training
@@ -119,10 +122,18 @@ struct CalibrationSource {
           + "give one with --\(purpose == .training ? "train" : "calibration") FILE")
     }
     let (observer, purpose) = (observer, purpose)
-    let sequences = try SelfCalibration.sequences(
-      model: model, tokenizer: tokenizer, tokens: plan.tokens, context: context, seed: seed,
-      name: checkpoint.source.path
-    ) { observer(.progress(step: "write \(purpose.rawValue) text", fraction: $0)) }
+    let kept = try cache.map {
+      try WrittenText(
+        folder: $0, checkpoint: checkpoint, tokens: plan.tokens, context: context, seed: seed)
+    }
+    let known = kept?.read(vocabulary: architecture.vocabularySize)
+    let sequences =
+      try known
+      ?? SelfCalibration.sequences(
+        model: model, tokenizer: tokenizer, tokens: plan.tokens, context: context, seed: seed,
+        name: checkpoint.source.path
+      ) { observer(.progress(step: "write \(purpose.rawValue) text", fraction: $0)) }
+    if known == nil { try kept?.write(sequences) }
     let count = sequences.reduce(0) { $0 + $1.count }
     var notes: [String] = []
     if count < plan.tokens / 2 {

@@ -1,5 +1,6 @@
 public import ModelFiles
 public import Models
+internal import TensorCore
 import Training
 
 /// Makes a smaller student of the model and teaches it what the original predicts: a structural cut to begin with, then training. The
@@ -11,6 +12,8 @@ public struct DistillPass: Pass {
   public var shape: StudentShape
   /// How it learns.
   public var training = TrainingOptions()
+  /// Whether the student begins with random weights, not with those that are left of the teacher; it may have the teacher's size then.
+  public var startsRandom = false
 
   /// A student of `shape`.
   public init(_ shape: StudentShape) { self.shape = shape }
@@ -22,9 +25,16 @@ public struct DistillPass: Pass {
     shape.neurons = try options.number("ffn", in: 0.001...1)
     shape.heads = try options.number("heads", in: 0.001...1)
     shape.parameters = try options.number("params", in: 0.001...1)
-    guard shape != StudentShape() else {
+    shape.configuration = try options.string("student")
+    if let start = try options.string("start") {
+      guard start == "cut" || start == "random" else {
+        throw options.failure("unknown start '\(start)'; known are cut, random")
+      }
+      startsRandom = start == "random"
+    }
+    guard shape != StudentShape() || startsRandom else {
       throw options.failure(
-        "give some of 'layers', 'width', 'ffn' and 'heads', what the student has, or 'params'")
+        "give some of 'layers', 'width', 'ffn' and 'heads', what the student has, or 'params', or 'student'")
     }
     if shape.parameters != nil,
       shape.layers != nil || shape.width != nil || shape.neurons != nil
@@ -32,30 +42,46 @@ public struct DistillPass: Pass {
     {
       throw options.failure("give 'params' or sizes, not both")
     }
+    if let file = shape.configuration {
+      var alone = StudentShape()
+      alone.configuration = file
+      guard shape == alone else { throw options.failure("give 'student' or sizes, not both") }
+    }
     training = try TrainingOptions(&options)
-    try options.finish(known: ["layers", "width", "ffn", "heads", "params"] + TrainingOptions.keys)
+    try options.finish(
+      known: ["layers", "width", "ffn", "heads", "params", "student", "start"] + TrainingOptions.keys)
   }
 
   public var options: JSONValue {
     var object = JSONObject()
+    if let file = shape.configuration { object["student"] = .string(file) }
     if let layers = shape.layers { object["layers"] = .integer(layers) }
     for (key, share) in [
       ("width", shape.width), ("ffn", shape.neurons), ("heads", shape.heads), ("params", shape.parameters),
     ] {
       if let share { object[key] = .number(share) }
     }
+    if startsRandom { object["start"] = .string("random") }
     training.write(to: &object)
     return .object(object)
   }
 
-  public var label: String { "distill-\(shape.label)" }
+  public var label: String {
+    ["distill", shape.label, startsRandom ? "random" : ""].filter { !$0.isEmpty }.joined(separator: "-")
+  }
   public var trains: Bool { true }
 
-  /// The cut that the student starts from.
-  private func cut(of checkpoint: Checkpoint) throws -> StructurePass {
+  /// The cut that the student starts from; nil for a student of the teacher's size.
+  private func cut(of checkpoint: Checkpoint) throws -> StructurePass? {
     try TrainingRun.check(checkpoint)
+    if startsRandom, shape == StudentShape() { return nil }
     guard let architecture = checkpoint.architecture as? any ResizableArchitecture else {
       throw PassError("models of this architecture cannot be made smaller here")
+    }
+    if let file = shape.configuration {
+      var pass = StructurePass(StructureShares())
+      pass.exactSizes = try StudentConfiguration(path: file).sizes(of: architecture)
+      return pass
     }
     let shares = try shape.shares(of: checkpoint, architecture)
     guard !shares.isEmpty else {
@@ -66,7 +92,8 @@ public struct DistillPass: Pass {
   }
 
   public func plan(for checkpoint: Checkpoint) throws -> PassPlan {
-    var plan = try cut(of: checkpoint).plan(for: checkpoint)
+    var plan =
+      try cut(of: checkpoint)?.plan(for: checkpoint) ?? RecoverPass(training).plan(for: checkpoint)
     for place in plan.entries.indices {
       plan.entries[place].to = ParameterLayout.storedFormat(plan.entries[place].from)
     }
@@ -74,7 +101,7 @@ public struct DistillPass: Pass {
   }
 
   public func planned(_ plan: PassPlan, from checkpoint: Checkpoint) throws -> Checkpoint {
-    plan.reencode(try cut(of: checkpoint).planned(plan, from: checkpoint))
+    plan.reencode(try cut(of: checkpoint)?.planned(plan, from: checkpoint) ?? checkpoint)
   }
 
   public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult
@@ -83,15 +110,20 @@ public struct DistillPass: Pass {
     let run = TrainingRun(options: training, context: context, teacher: context.original ?? checkpoint)
     return try run.run(plan) {
       // Nothing is cut anew where a training goes on: shapes alone matter then.
-      if run.goesOn { return PassResult(checkpoint: try cut.planned(plan, from: checkpoint), plan: plan) }
+      if run.goesOn || startsRandom {
+        let student = try cut?.planned(plan, from: checkpoint) ?? checkpoint
+        let drawn = startsRandom ? try RandomStart.drawn(student, seed: context.seed) : student
+        return PassResult(checkpoint: drawn, plan: plan)
+      }
       var own = context
       own.calibration = run.calibration
-      return try cut.apply(plan, to: checkpoint, in: own)
+      return try cut?.apply(plan, to: checkpoint, in: own) ?? PassResult(checkpoint: checkpoint, plan: plan)
     }
   }
 }
 
-/// Trains a model that was cut or pruned towards the original's predictions. Pruned weights stay zero.
+/// Trains a model that was cut, pruned or quantized towards the original's predictions. Pruned weights stay zero; of quantized
+/// matrices codes and scales are trained, in the formats that they have.
 public struct RecoverPass: Pass {
   public static let name = "recover"
 
@@ -116,18 +148,27 @@ public struct RecoverPass: Pass {
   public var trains: Bool { true }
 
   public func plan(for checkpoint: Checkpoint) throws -> PassPlan {
-    try TrainingRun.check(checkpoint)
+    try TrainingRun.check(checkpoint, allowsQuantized: true)
     return PassPlan(
       entries: checkpoint.tensors.map { tensor in
         PassPlan.Entry(
           name: tensor.name, role: checkpoint.role(of: tensor), shape: tensor.shape, from: tensor.format,
-          to: ParameterLayout.storedFormat(tensor.format), isPruned: tensor.isSparse)
+          to: tensor.format.isQuantized ? tensor.format : ParameterLayout.storedFormat(tensor.format),
+          isPruned: tensor.isSparse)
       })
   }
 
   public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult
   {
-    let run = TrainingRun(options: training, context: context, teacher: context.original ?? checkpoint)
+    // A stage before may have chosen other formats than it had planned.
+    let plan = checkpoint.tensors.contains { $0.format.isQuantized } ? try self.plan(for: checkpoint) : plan
+    let teacher = context.original ?? checkpoint
+    if let tensor = teacher.tensors.first(where: { $0.format.isQuantized }) {
+      throw PassError(
+        "the model is quantized already ('\(tensor.name)' is in \(tensor.format.rawValue)), so there is no original to learn "
+          + "from; start from the unquantized model")
+    }
+    let run = TrainingRun(options: training, context: context, teacher: teacher)
     return try run.run(plan) { PassResult(checkpoint: checkpoint, plan: plan) }
   }
 }

@@ -8,6 +8,8 @@ public struct StudentShape: Sendable, Equatable {
   public var width, neurons, heads: Double?
   /// The share of all weights, in place of sizes.
   public var parameters: Double?
+  /// A `config.json` that states the sizes, in place of all of these.
+  public var configuration: String?
 
   /// The teacher's sizes.
   public init() {}
@@ -90,6 +92,7 @@ public struct StudentShape: Sendable, Equatable {
   /// A short name: "layers4-width75".
   var label: String {
     func percent(_ share: Double) -> String { SparsityPattern.share(share).label }
+    if configuration != nil { return "student" }
     return [
       layers.map { "layers\($0)" }, width.map { "width\(percent($0))" }, neurons.map { "ffn\(percent($0))" },
       heads.map { "heads\(percent($0))" }, parameters.map { "params\(percent($0))" },

@@ -25,6 +25,14 @@ public struct TrainingOptions: Sendable, Equatable {
   public var recomputes = false
   /// What products are of: numbers rounded to bfloat16, or as they are; nil for bfloat16 where the processor multiplies it.
   public var roundsProducts: Bool?
+  /// The learning rate of a quantized matrix's codes, in codes a step; nil for the usual one.
+  public var codeRate: Double?
+  /// The likeliest tokens of the teacher's predictions that the student learns from, the others as one bucket; nil for all tokens.
+  public var teacherTokens: Int?
+  /// The weight of states inside the models beside predictions.
+  public var hiddenWeight = 0.0
+  package var hiddenLoss = HiddenLossKind.squaredError
+  package var tuning = CodedWeights.Tuning.auto
   package var loss = DistillationLoss.Kind.forwardKL
   package var schedule = TrainingSettings.Schedule.cosine
 
@@ -48,9 +56,20 @@ public struct TrainingOptions: Sendable, Equatable {
     return true
   }
 
+  /// What of a quantized model can be learned.
+  public static var tunings: [String] { CodedWeights.Tuning.allCases.map(\.rawValue) }
+
+  /// Chooses what of a quantized model is learned by its name; false when there is none.
+  public mutating func setTuning(_ name: String) -> Bool {
+    guard let known = CodedWeights.Tuning(rawValue: name) else { return false }
+    tuning = known
+    return true
+  }
+
   static let keys = [
     "steps", "minutes", "learning-rate", "schedule", "loss", "temperature", "beta", "text-weight",
-    "batch-tokens", "recompute", "precision",
+    "batch-tokens", "recompute", "precision", "tune", "code-rate",
+    "teacher-tokens", "hidden-weight", "hidden-loss",
   ]
 
   init(_ options: inout RecipeMapping) throws(RecipeError) {
@@ -68,6 +87,19 @@ public struct TrainingOptions: Sendable, Equatable {
     }
     if let name = try options.string("precision"), !setPrecision(name) {
       throw options.failure("unknown precision '\(name)'; known are auto, bf16, f32")
+    }
+    codeRate = try options.number("code-rate", in: 1e-6...1)
+    hiddenWeight = try options.number("hidden-weight", in: 0...1000) ?? hiddenWeight
+    if let name = try options.string("hidden-loss") {
+      guard let known = HiddenLossKind(rawValue: name) else {
+        throw options.failure("unknown hidden-loss '\(name)'; known are mse, cosine")
+      }
+      hiddenLoss = known
+    }
+    teacherTokens = try options.integer("teacher-tokens", in: 1...1 << 20)
+    if let name = try options.string("tune"), !setTuning(name) {
+      throw options.failure(
+        "unknown tune '\(name)'; known are \(TrainingOptions.tunings.joined(separator: ", "))")
     }
     if let name = try options.string("schedule") {
       guard let known = TrainingSettings.Schedule(rawValue: name) else {
@@ -96,14 +128,30 @@ public struct TrainingOptions: Sendable, Equatable {
     object["batch-tokens"] = .integer(batchTokens)
     if let roundsProducts { object["precision"] = .string(roundsProducts ? "bf16" : "f32") }
     if recomputes { object["recompute"] = .bool(true) }
+    if tuning != .auto { object["tune"] = .string(tuning.rawValue) }
+    if let codeRate { object["code-rate"] = .number(codeRate) }
+    if hiddenWeight > 0 {
+      object["hidden-weight"] = .number(hiddenWeight)
+      object["hidden-loss"] = .string(hiddenLoss.rawValue)
+    }
+    if let teacherTokens { object["teacher-tokens"] = .integer(teacherTokens) }
   }
 
   /// The settings for a student of this width.
-  func settings(width: Int, seed: UInt64) -> TrainingSettings {
+  ///
+  /// - Parameter isQuantized: whether it is a quantized one, which is near its teacher already and needs smaller steps.
+  func settings(width: Int, seed: UInt64, isQuantized: Bool = false) -> TrainingSettings {
     var settings = TrainingSettings()
     settings.steps = minutes == nil ? steps ?? TrainingOptions.defaultSteps : steps
     settings.minutes = minutes
-    settings.learningRate = learningRate ?? TrainingOptions.rate(width: width, tokens: batchTokens)
+    settings.learningRate =
+      learningRate ?? TrainingOptions.rate(width: width, tokens: batchTokens) * (isQuantized ? 0.25 : 1)
+    if let codeRate { settings.codeRate = codeRate }
+    // At high rates codes are noisy: what is gained shows when the rate goes down, so nothing stops before.
+    if isQuantized { settings.patience = settings.tests + 1 }
+    settings.tuning = tuning
+    settings.hiddenWeight = hiddenWeight
+    settings.hiddenLoss = hiddenLoss
     settings.schedule = schedule
     settings.batchTokens = batchTokens
     settings.loss.kind = loss

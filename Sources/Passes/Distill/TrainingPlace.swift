@@ -31,8 +31,7 @@ public struct TrainingPlace: Sendable, Equatable {
   ///
   /// - Throws: ``ModelFileError`` when the system refuses.
   func makeFolder() throws {
-    guard mkdir(folder, 0o777) != 0, errno != EEXIST else { return }
-    throw AtomicFile.failure(errno, "create", folder)
+    try AtomicFile.makeFolder(folder)
   }
 
   /// Removes the states of a run that is over; other files stay, and then the folder does.

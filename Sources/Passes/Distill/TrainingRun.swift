@@ -18,14 +18,14 @@ struct TrainingRun {
   /// Whether models like this can be trained.
   ///
   /// - Throws: ``PassError`` that says why not.
-  static func check(_ checkpoint: Checkpoint) throws {
+  static func check(_ checkpoint: Checkpoint, allowsQuantized: Bool = false) throws {
     guard let architecture = checkpoint.architecture else {
       throw PassError("models of an unknown architecture cannot be trained: nothing says how they run")
     }
     guard architecture is LlamaArchitecture || architecture is BertArchitecture else {
       throw PassError("models of this architecture cannot be trained here; the llama family and BERT can")
     }
-    if let tensor = checkpoint.tensors.first(where: { $0.format.isQuantized }) {
+    if !allowsQuantized, let tensor = checkpoint.tensors.first(where: { $0.format.isQuantized }) {
       throw PassError(
         "tensor '\(tensor.name)' is already quantized (\(tensor.format.rawValue)): train first, then quantize"
       )
@@ -70,7 +70,9 @@ struct TrainingRun {
   private func train(_ plan: PassPlan, _ text: CalibrationSet, _ start: PassResult) throws -> PassResult {
     let student = start.checkpoint
     let width = student.architecture?.blockwise?.hiddenWidth ?? 256
-    let settings = options.settings(width: width, seed: context.seed)
+    var settings = options.settings(
+      width: width, seed: context.seed, isQuantized: CodedWeights.suits(student))
+    settings.teacherCache = try teacherCache()
     let trainer = try Trainer(
       student: student, teacher: teacher, documents: text.sequences, heldOut: text.heldOut,
       settings: settings)
@@ -83,15 +85,68 @@ struct TrainingRun {
       context.remark("train", "goes on after step \(state.progress.step)")
     }
     let outcome = try trainer.run(observer(settings, identity, notes))
-    let layout = ParameterLayout(student)
-    var result = PassResult(checkpoint: try layout.storing(outcome.weights, in: student), plan: plan)
-    result.notes = notes + remarks(outcome, settings, text)
+    let (made, sizeNotes) = try fitting(outcome, trainer, student)
+    var result = PassResult(checkpoint: made, plan: plan)
+    result.notes = notes + remarks(outcome, settings, text) + sizeNotes
     result.training = TrainingReport(
       curve: outcome.curve, bestStep: outcome.bestStep, steps: outcome.steps, epochs: outcome.epochs,
       loss: settings.loss.kind.rawValue, learningRate: settings.learningRate, text: text.name,
       textHash: text.sha256, tokens: text.tokenCount, heldOutTokens: text.heldOutTokenCount)
     result.training?.wasInterrupted = outcome.wasInterrupted
     return result
+  }
+
+  /// The student of an outcome. A quantized one keeps within the size that was asked for: codes that went away from zero with the
+  /// least reason go back.
+  private func fitting(_ outcome: Trainer.Outcome, _ trainer: Trainer, _ student: Checkpoint) throws
+    -> (Checkpoint, [String])
+  {
+    guard CodedWeights.suits(student) else { return (try trainer.student(of: outcome.weights), []) }
+    guard outcome.bestStep > 0 else { return (student, []) }
+    let made = try trainer.student(of: outcome.weights)
+    guard let goal = context.sizeLimit else { return (made, []) }
+    let limit = max(goal, try context.artifactBytes(student))
+    let bytes = try context.artifactBytes(made)
+    guard bytes > limit else { return (made, []) }
+    var (low, high): (Float, Float) = (0, 1)
+    var best = try trainer.student(of: outcome.weights, margin: high)
+    guard try context.artifactBytes(best) <= limit else {
+      return (student, [TrainingRun.tooLarge(bytes, limit)])
+    }
+    for _ in 0..<TrainingRun.sizeSteps {
+      let margin = (low + high) / 2
+      let other = try trainer.student(of: outcome.weights, margin: margin)
+      if try context.artifactBytes(other) <= limit { (best, high) = (other, margin) } else { low = margin }
+    }
+    let value = try trainer.heldOutValue(of: best)
+    guard let first = outcome.curve.first.flatMap({ $0.heldOutDistance ?? $0.heldOutKLD }), value < first
+    else { return (student, [TrainingRun.tooLarge(bytes, limit)]) }
+    return (
+      best,
+      [
+        "the artifact would have had \(bytes) bytes, not \(limit): changes of codes that were worth least were taken back, "
+          + "held-out value \(TrainingRun.short(value))"
+      ]
+    )
+  }
+
+  private static let sizeSteps = 7
+
+  private static func tooLarge(_ bytes: Int, _ limit: Int) -> String {
+    "training was undone: the artifact would have \(bytes) bytes, and \(limit) were asked for; leave room with 'reserve' under "
+      + "'ship'"
+  }
+
+  /// Where the teacher's predictions are kept, if the recipe asks for some of them.
+  private func teacherCache() throws -> TeacherCache? {
+    guard let kept = options.teacherTokens else { return nil }
+    guard let folder = context.teacherCache else {
+      throw PassError("'teacher-tokens' needs a folder to keep predictions in: --teacher-cache DIR")
+    }
+    var cache = TeacherCache(folder: folder, kept: kept)
+    let context = context
+    cache.progress = { try context.progress("keep the teacher's predictions", $0) }
+    return cache
   }
 
   // MARK: What it tells

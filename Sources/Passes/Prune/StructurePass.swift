@@ -13,6 +13,8 @@ public struct StructurePass: Pass {
   public var targetParameters: Double?
   /// Whether what reads cut units makes up for them.
   public var repairs = true
+  /// Exactly what stays, in place of shares; nothing a recipe could say.
+  package var exactSizes: StructureSizes?
   /// How heads and neurons are judged.
   package var importance = UnitElimination.Importance.loss
 
@@ -82,6 +84,7 @@ public struct StructurePass: Pass {
       throw PassError(
         "models of an unknown architecture cannot be made smaller: nothing says what belongs together")
     }
+    if let exactSizes { return (exactSizes, architecture) }
     let wanted =
       try targetParameters.map { try StructureSizes.shares(leaving: $0, of: checkpoint, architecture) }
       ?? shares

@@ -46,6 +46,9 @@ package struct StructureSizes: Sendable, Equatable {
   /// Blocks that stay.
   package var blocks: Int
 
+  /// All units of `blocks` blocks.
+  package init(blocks: Int) { self.blocks = blocks }
+
   /// What stays of `architecture` when `shares` go: numbers that formats like, near what was asked for.
   ///
   /// - Throws: ``PassError`` when nothing would be left, or the architecture does not allow it.

@@ -15,6 +15,11 @@ public struct ShipPass: Pass {
   public var goal: SizeGoal
   /// Whether tensors that are quantized already may be rounded again.
   public var allowRequantize: Bool
+  /// The share of a size that is left for the training of a stage behind, whose scales take more bytes than fitted ones.
+  public var reserve = 0.0
+
+  /// What a training takes, about.
+  public static let trainingReserve = 0.006
 
   /// A pass to an artifact of `goal`.
   public init(_ goal: SizeGoal, allowRequantize: Bool = false) {
@@ -24,12 +29,14 @@ public struct ShipPass: Pass {
 
   public init(options: inout RecipeMapping) throws(RecipeError) {
     self.init(try SizeGoal(&options), allowRequantize: try options.boolean("allow-requantize") ?? false)
-    try options.finish(known: ["target-size", "target-bpw", "allow-requantize"])
+    reserve = try options.number("reserve", in: 0...0.5) ?? 0
+    try options.finish(known: ["target-size", "target-bpw", "allow-requantize", "reserve"])
   }
 
   public var options: JSONValue {
     var object = JSONObject([("allow-requantize", .bool(allowRequantize))])
     if let option = goal.option { object[option.key] = option.value }
+    if reserve > 0 { object["reserve"] = .number(reserve) }
     return .object(object)
   }
 
@@ -65,7 +72,9 @@ public struct ShipPass: Pass {
   {
     let rounding = try ShippingRounding(plan: plan, checkpoint: checkpoint, context: context)
     let parameters = checkpoint.parameterCount
-    if let bytes = goal.bytes(parameters: parameters) { return try rounding.rounded(bytes: bytes) }
+    if let bytes = goal.bytes(parameters: parameters) {
+      return try rounding.rounded(bytes: Int(Double(bytes) * (1 - reserve)))
+    }
     guard let judge = context.judge else {
       throw PassError(
         "neither a size nor a quality budget was given, so there is nothing to choose a step by")
