@@ -125,6 +125,7 @@ public enum LinearAlgebra {
     precondition(factor.count == count * count, "a square matrix is needed")
     guard count > 0 else { return [] }
     OpenBLAS.prepare()
+    if count > CholeskyInverse.least { return CholeskyInverse(factor: factor, count: count).inverse() }
     var (n, info): (Int32, Int32) = (Int32(count), 0)
     var side = CChar(UInt8(ascii: "U"))
     var result = factor

@@ -60,6 +60,23 @@ import Testing
     for result in results { #expect(result == results[0]) }
   }
 
+  @Test("inverses of large matrices, a slab at a time", arguments: [513, 700])
+  func largeInverses(n: Int) throws {
+    let x = Self.numbers(n * n, seed: 7).map(Double.init)
+    var a = LinearAlgebra.multiply(x, transposedA: true, x, rows: n, inner: n, columns: n)
+    for i in 0..<n { a[i * n + i] += 10 }
+    var factor = a
+    try LinearAlgebra.cholesky(&factor, count: n)
+    let inverse = try LinearAlgebra.inverse(ofCholesky: factor, count: n)
+    let one = LinearAlgebra.multiply(a, inverse, rows: n, inner: n, columns: n)
+    for i in 0..<n {
+      for j in 0..<n {
+        #expect(abs(one[i * n + j] - (i == j ? 1 : 0)) < 1e-9)
+        #expect(inverse[i * n + j] == inverse[j * n + i])
+      }
+    }
+  }
+
   @Test(arguments: [1, 2, 17, 130])
   func choleskyFactorsAndInverses(n: Int) throws {
     let x = Self.numbers(3 * n * n, seed: 5).map(Double.init)

@@ -23,7 +23,7 @@ final class CalibratedPruning {
   /// Steps of conjugate gradients behind a mask: few where alternating directions left weights that nearly fit it.
   static func steps(_ method: PrunePass.Method) -> Int { method == .admm ? 2 : 10 }
   /// The tokens by which matrices are weighed against each other; a few say as much as many.
-  private static let allocationTokens = 1024
+  private static let allocationTokens = 512
   /// What is added to the diagonal of H, as a part of its mean.
   private static let ridge = 0.01
   /// How far a matrix's share may be from the model's.

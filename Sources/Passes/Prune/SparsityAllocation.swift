@@ -1,4 +1,3 @@
-import Foundation
 package import TensorCore
 
 /// How many weights each matrix loses, so that as many are gone in all: more where they matter less.
@@ -21,8 +20,8 @@ package struct SparsityAllocation: Sendable {
   }
 
   private var entries: [Entry] = []
-  /// Steps an octave, and the loss of the first.
-  private static let (steps, lowest, bins) = (16.0, -160.0, 4096)
+  /// The bits of a float that are left aside: 16 steps an octave remain, and rise as numbers do.
+  private static let (left, bins) = (UInt32(19), 4096)
 
   /// Nothing yet.
   package init() {}
@@ -30,9 +29,8 @@ package struct SparsityAllocation: Sendable {
   /// Adds a matrix by what losing each weight costs.
   package mutating func add(_ name: String, losses: Matrix) {
     var histogram = [Int](repeating: 0, count: Self.bins)
-    for loss in losses.elements {
-      let bin = loss > 0 ? Int((Foundation.log2(Double(loss)) - Self.lowest) * Self.steps) + 1 : 0
-      histogram[min(max(bin, 0), Self.bins - 1)] += 1
+    losses.elements.withUnsafeBufferPointer { losses in
+      for loss in losses { histogram[loss > 0 ? Int(loss.bitPattern >> Self.left) : 0] += 1 }
     }
     entries.append(Entry(name: name, count: losses.elements.count, histogram: histogram))
   }
