@@ -13,8 +13,8 @@ public struct Latency: Sendable {
   public var runs = 10
   /// The number of runs that are made even when they take longer than the budget.
   public var minimumRuns = 3
-  /// The seconds for each of prefill and decode after which no further run is begun.
-  public var budget = 3.0
+  /// The seconds for each of prefill and decode after which no further run is begun; large models need most of them for ten runs.
+  public var budget = 60.0
   /// How keys and values are kept.
   public var precision = KVPrecision.f32
   /// The tokens before the first decoded one; nil for up to 16, as a chat begins.

@@ -21,7 +21,9 @@ import Testing
     let time = FakeTime()
     // Prompts run at 1000 tokens a second, single tokens at 50.
     let model = FakeLanguageModel(onForward: { time.pass($0 == 1 ? 0.02 : Double($0) * 0.001) })
-    let metrics = Self.latency(time).measure(model)
+    var latency = Self.latency(time)
+    latency.budget = 3
+    let metrics = latency.measure(model)
     // Context 64: prompt min(512, 32), decode 63 tokens at most.
     #expect(metrics.prefill.tokens == 32 && metrics.prefill.runs == 10)
     #expect(abs(metrics.prefill.rate - 1000) < 1e-6)
@@ -30,6 +32,7 @@ import Testing
     #expect(abs(decode.rate - 50) < 1e-6 && abs(decode.slowRate - 50) < 1e-6 && decode.deviation < 1e-12)
     // A run takes 1.26 s and more: the budget of 3 s ends at 3 runs.
     #expect(decode.runs == 3)
+    #expect(Self.latency(time).measure(model).decode?.runs == 10)
     #expect(metrics.bytesPerToken == 1234 && metrics.threads == Parallel.threadCount)
     #expect(metrics.timeToFirstToken == nil && metrics.peakMemory == nil)
   }
