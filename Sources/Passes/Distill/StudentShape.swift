@@ -79,7 +79,7 @@ public struct StudentShape: Sendable, Equatable {
         shares.neurons = Double(step) / 20
         if architecture.unitCount(.heads) != nil { shares.heads = shares.neurons / 2 }
         guard let sizes = try? StructureSizes(shares, of: architecture),
-          let smaller = try? checkpoint.cutting(sizes.placeholder(of: architecture))
+          let smaller = try? checkpoint.cutting(sizes.leadingCut(of: architecture))
         else { continue }
         if Double(smaller.parameterCount) <= target * all { return shares }
       }

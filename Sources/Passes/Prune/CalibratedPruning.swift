@@ -151,12 +151,8 @@ final class CalibratedPruning {
   }
 
   private func outputMean(of name: String) -> Double? {
-    switch sensitivity?.layers[name] {
-    case .full(let gram, let count):
-      (0..<count).reduce(0.0) { $0 + Double(gram[$1 * count + $1]) } / Double(max(1, count))
-    case .mean(let mean): mean
-    case nil: nil
-    }
+    guard case .mean(let mean)? = sensitivity?.layers[name] else { return nil }
+    return mean
   }
 
   private var allocationNote: String {

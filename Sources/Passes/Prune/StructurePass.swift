@@ -93,7 +93,16 @@ public struct StructurePass: Pass {
 
   public func planned(_ plan: PassPlan, from checkpoint: Checkpoint) throws -> Checkpoint {
     let (sizes, architecture) = try sizes(checkpoint)
-    return try checkpoint.cutting(sizes.placeholder(of: architecture))
+    return try shapes(of: checkpoint, sizes, architecture)
+  }
+
+  /// The smaller model's shapes, before it is known which units stay.
+  private func shapes(
+    of checkpoint: Checkpoint, _ sizes: StructureSizes, _ architecture: any ResizableArchitecture
+  ) throws -> Checkpoint {
+    do { return try checkpoint.cutting(sizes.leadingCut(of: architecture)) } catch let error as ModelError {
+      throw PassError(error.message)
+    }
   }
 
   public func plan(for checkpoint: Checkpoint) throws -> PassPlan {
@@ -101,11 +110,7 @@ public struct StructurePass: Pass {
     guard !sizes.kept.isEmpty || sizes.blocks < architecture.blockCount else {
       throw PassError("nothing to cut: what was asked for is less than one unit")
     }
-    let smaller: Checkpoint
-    do { smaller = try checkpoint.cutting(sizes.placeholder(of: architecture)) } catch let error as ModelError
-    {
-      throw PassError(error.message)
-    }
+    let smaller = try shapes(of: checkpoint, sizes, architecture)
     let entries = smaller.tensors.map { tensor in
       PassPlan.Entry(
         name: tensor.name, role: smaller.role(of: tensor), shape: tensor.shape, from: tensor.format,

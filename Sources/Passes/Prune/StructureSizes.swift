@@ -84,8 +84,8 @@ package struct StructureSizes: Sendable, Equatable {
     return min(units, Int(wanted.rounded()))
   }
 
-  /// The cut that takes the first units and blocks: shapes as they will be.
-  package func placeholder(of architecture: any ResizableArchitecture) -> StructureCut {
+  /// The cut that takes the first units and blocks: which ones go is chosen later, shapes and counts are the same.
+  package func leadingCut(of architecture: any ResizableArchitecture) -> StructureCut {
     var cut = StructureCut(blocks: Array(0..<blocks))
     if let heads = kept[.heads] { cut.heads = Array(repeating: Array(0..<heads), count: blocks) }
     if let neurons = kept[.neurons] { cut.neurons = Array(repeating: Array(0..<neurons), count: blocks) }
@@ -105,7 +105,7 @@ package struct StructureSizes: Sendable, Equatable {
       shares.neurons = Double(step) / 100
       if architecture.unitCount(.heads) != nil { shares.heads = shares.neurons / 2 }
       guard let sizes = try? StructureSizes(shares, of: architecture),
-        let smaller = try? checkpoint.cutting(sizes.placeholder(of: architecture))
+        let smaller = try? checkpoint.cutting(sizes.leadingCut(of: architecture))
       else { continue }
       if Double(smaller.parameterCount) <= target * all { return shares }
     }
