@@ -11,7 +11,9 @@
 #define CK_INLINE static inline __attribute__((always_inline))
 #include "bodies/transpose_512.h"
 
-enum { TILE_ROWS = 32, TOKENS = 12 };
+// Sums run on over parts of the columns, so that four tiles stay in the second cache, and twelve tokens in the first: long batches are
+// read once for 128 rows.
+enum { TILE_ROWS = 32, TOKENS = 12, TILES = 4, PART_COLUMNS = 2048 };
 
 // Pairs of columns that 32 rows take, rounded up to whole squares.
 CK_INLINE size_t padded_pairs(size_t columns) { return (columns + 31) / 32 * 16; }
@@ -36,12 +38,19 @@ CK_INLINE void pack(const uint8_t *rows, size_t row_bytes, size_t row_count, siz
   }
 }
 
-// 32 packed rows times `n` (a constant) tokens.
+// 32 packed rows times `n` (a constant) tokens, added to y unless this is the first part of the columns.
 CK_INLINE void times(const int n, const uint8_t *tile, size_t pairs, const uint8_t *x, size_t stride, float *y,
-                     size_t y_stride, size_t rows) {
+                     size_t y_stride, size_t rows, int is_first) {
   __m512 acc[2][TOKENS];
+  __mmask16 masks[2];
 #pragma clang loop unroll(full)
-  for (int t = 0; t < n; t++) acc[0][t] = acc[1][t] = _mm512_setzero_ps();
+  for (int i = 0; i < 2; i++) {
+    size_t left = rows > 16 * (size_t)i ? rows - 16 * (size_t)i : 0;
+    masks[i] = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+    __mmask16 mask = is_first ? 0 : masks[i];
+#pragma clang loop unroll(full)
+    for (int t = 0; t < n; t++) acc[i][t] = _mm512_maskz_loadu_ps(mask, y + (size_t)t * y_stride + 16 * i);
+  }
   for (size_t p = 0; p < pairs; p++) {
     __m512bh u = (__m512bh)_mm512_load_si512(tile + 64 * p);
     __m512bh v = (__m512bh)_mm512_load_si512(tile + 64 * (pairs + p));
@@ -56,25 +65,38 @@ CK_INLINE void times(const int n, const uint8_t *tile, size_t pairs, const uint8
   }
 #pragma clang loop unroll(full)
   for (int i = 0; i < 2; i++) {
-    if (rows <= 16 * (size_t)i) break;
-    size_t left = rows - 16 * (size_t)i;
-    __mmask16 mask = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
 #pragma clang loop unroll(full)
-    for (int t = 0; t < n; t++) _mm512_mask_storeu_ps(y + (size_t)t * y_stride + 16 * i, mask, acc[i][t]);
+    for (int t = 0; t < n; t++) _mm512_mask_storeu_ps(y + (size_t)t * y_stride + 16 * i, masks[i], acc[i][t]);
   }
 }
 
-static void multiply(const uint8_t *rows, size_t row_bytes, size_t row_count, size_t columns, const uint8_t *x,
-                     size_t tokens, float *y, size_t y_stride, uint8_t *tile) {
-  const size_t pairs = padded_pairs(columns), stride = ck_bf16_activation_bytes(columns);
-  for (size_t row = 0; row < row_count; row += TILE_ROWS) {
-    size_t count = row_count - row < TILE_ROWS ? row_count - row : TILE_ROWS, t = 0;
-    pack(rows + row * row_bytes, row_bytes, count, columns, tile);
+// Up to TILES tiles times all tokens, over a part of the columns that begins at `x`.
+static void multiply_tiles(const uint8_t *tiles, size_t pairs, size_t rows, const uint8_t *x, size_t stride,
+                           size_t tokens, float *y, size_t y_stride, int is_first) {
+  size_t t = 0;
 #define PART(N) \
-  for (; t + N <= tokens; t += N) \
-    times(N, tile, pairs, x + t * stride, stride, y + t * y_stride + row, y_stride, count);
-    PART(12) PART(8) PART(4) PART(1)
+  for (; t + N <= tokens; t += N) { \
+    for (size_t row = 0; row < rows; row += TILE_ROWS) \
+      times(N, tiles + row * pairs * 4, pairs, x + t * stride, stride, y + t * y_stride + row, y_stride, \
+            rows - row < TILE_ROWS ? rows - row : TILE_ROWS, is_first); \
+  }
+  PART(12) PART(8) PART(4) PART(1)
 #undef PART
+}
+
+static void multiply(const uint8_t *rows, size_t row_bytes, size_t row_count, size_t columns, const uint8_t *x,
+                     size_t tokens, float *y, size_t y_stride, uint8_t *tiles) {
+  const size_t stride = ck_bf16_activation_bytes(columns);
+  for (size_t row = 0; row < row_count; row += TILES * TILE_ROWS) {
+    const size_t count = row_count - row < TILES * TILE_ROWS ? row_count - row : TILES * TILE_ROWS;
+    for (size_t at = 0; at < columns; at += PART_COLUMNS) {
+      const size_t part = columns - at < PART_COLUMNS ? columns - at : PART_COLUMNS, pairs = padded_pairs(part);
+      for (size_t tile = 0; tile < count; tile += TILE_ROWS) {
+        pack(rows + (row + tile) * row_bytes + 2 * at, row_bytes, count - tile < TILE_ROWS ? count - tile : TILE_ROWS, part,
+             tiles + tile * pairs * 4);
+      }
+      multiply_tiles(tiles, pairs, count, x + 2 * at, stride, tokens, y + row, y_stride, at == 0);
+    }
   }
 }
 
@@ -124,4 +146,5 @@ void ck_multiply_bf16(const void *rows, size_t row_bytes, size_t row_count, size
 // A token's numbers fill whole squares of 32.
 size_t ck_bf16_activation_bytes(size_t columns) { return (columns + 31) / 32 * 64; }
 
-size_t ck_bf16_scratch_bytes(size_t columns) { return (columns + 31) / 32 * 64 * 32; }
+// Four tiles of 32 rows and up to 2048 columns.
+size_t ck_bf16_scratch_bytes(size_t columns) { return ((columns < 2048 ? columns : 2048) + 31) / 32 * 64 * 128; }

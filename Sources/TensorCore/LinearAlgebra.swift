@@ -104,6 +104,13 @@ public enum LinearAlgebra {
     return (row, rest)
   }
 
+  /// Replaces a symmetric positive definite matrix by its inverse, in single precision: for conditions far below 10⁷.
+  ///
+  /// - Parameter matrix: `count` × `count`; its lower triangle is read, both triangles are written.
+  public static func invert(_ matrix: inout [Float], count: Int) throws(NotPositiveDefinite) {
+    try SymmetricInverse.replace(&matrix, count: count)
+  }
+
   // MARK: Cholesky, in double precision
 
   /// Replaces a symmetric matrix by its lower Cholesky factor L (A = L·Lᵀ), with zeros above the diagonal.

@@ -20,6 +20,8 @@ struct PredictionSensitivity: Sendable {
 
   /// G of each linear layer, by canonical name.
   private(set) var layers: [String: Weights] = [:]
+  /// E[x²] of each layer's inputs, by canonical name; for means alone.
+  private(set) var inputSquares: [String: [Float]] = [:]
   /// E[g gᵀ] by the embedding's rows as they enter the first block, width × width.
   private(set) var embeddingGram: [Float] = []
   /// E[p (1 − p)] of each token: how much predictions depend on its logit.
@@ -54,7 +56,8 @@ struct PredictionSensitivity: Sendable {
     let chosen = calibration.spread(tokens: limit).sequences
     guard !chosen.isEmpty else { return nil }
     var walk = GradientWalk(model, checkpoint, sequences: chosen, context: context)
-    try walk.goForward()
+    try walk.goForward(watching: meansOnly)
+    inputSquares = walk.inputSquares
     let states = try walk.goBackThroughOutput(rows: Self.logitRows)
     logits = walk.logits
     frequencies = walk.frequencies
@@ -93,6 +96,7 @@ private struct GradientWalk {
   var states: [ActivationStore] = []
   var logits: [Double] = []
   var frequencies: [Double] = []
+  var inputSquares: [String: [Float]] = [:]
 
   var tokens: Int { ranges.last?.upperBound ?? 0 }
   private var width: Int { model.hiddenWidth }
@@ -116,7 +120,8 @@ private struct GradientWalk {
       path: checkpoint.source.path)
   }
 
-  mutating func goForward() throws {
+  /// - Parameter watching: whether squares of inputs are kept; weights are multiplied as they are stored then.
+  mutating func goForward(watching: Bool) throws {
     let limit = context.memoryLimit.map { $0 / (2 * (model.blockCount + 2)) }
     states = try (0...model.blockCount).map { _ in try ActivationStore(count: tokens * width, limit: limit) }
     let embedding = try lookup(model.embeddingNames)
@@ -126,13 +131,34 @@ private struct GradientWalk {
     for index in 0..<model.blockCount {
       try context.progress("sensitivity", Double(index) / Double(3 * model.blockCount))
       states[index + 1].base.update(from: states[index].base, count: tokens * width)
-      let block = try model.makeBlock(index, tensors: try lookup(model.tensorNames(ofBlock: index)))
-      for (place, step) in model.steps(ofBlock: index).enumerated() where place % 2 == 1 {
+      let names = model.tensorNames(ofBlock: index)
+      let block = try model.makeBlock(index, tensors: try watching ? stored(names) : lookup(names))
+      for (place, step) in model.steps(ofBlock: index).enumerated() where watching || place % 2 == 1 {
         let x = try ActivationStore(count: tokens * step.inputWidth, limit: nil)
         block.input(ofStep: place, hidden: states[index + 1].base, sequences: ranges, into: x.base)
+        if watching {
+          let squares = meanSquares(x.base, columns: step.inputWidth)
+          for name in step.layers { inputSquares[name] = squares }
+        }
+        guard place % 2 == 1 else { continue }
         block.finish(step: place, x: x.base, tokens: tokens, hidden: states[index + 1].base)
       }
     }
+  }
+
+  private func stored(_ names: [String]) throws -> TensorLookup {
+    TensorLookup(
+      try names.compactMap { name in try tensors[name].map { try CalibrationSweep.loaded($0) } },
+      path: checkpoint.source.path, roundsActivations: true)
+  }
+
+  private func meanSquares(_ x: UnsafePointer<Float>, columns: Int) -> [Float] {
+    var sums = [Double](repeating: 0, count: columns)
+    for token in 0..<tokens {
+      let row = x + token * columns
+      for column in 0..<columns { sums[column] += Double(row[column]) * Double(row[column]) }
+    }
+    return sums.map { Float($0 / Double(max(1, tokens))) }
   }
 
   /// The gradients by the last block's output.

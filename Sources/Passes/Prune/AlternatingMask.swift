@@ -1,3 +1,4 @@
+import Models
 package import TensorCore
 
 /// Masks by alternating directions (ALPS, arXiv 2406.07831), stopped early: weights that fit and weights that are sparse are drawn together.
@@ -11,6 +12,8 @@ package struct AlternatingMask {
   package static let penalty = 0.5
   /// The steps that are made.
   package static let steps = 4
+  /// The steps where weights compete over a whole matrix: one more changes nothing there.
+  package static let shareSteps = 3
   /// What is added to the scaled diagonal.
   package static let ridge = 0.01
 
@@ -26,69 +29,110 @@ package struct AlternatingMask {
   package init(gram: [Float], columns n: Int) throws {
     let scales = (0..<n).map { max(gram[$0 * n + $0], .leastNormalMagnitude).squareRoot() }
     self.scales = scales
-    var h = [Double](unsafeUninitializedCapacity: n * n) { target, count in
+    var h = [Float](unsafeUninitializedCapacity: n * n) { target, count in
       nonisolated(unsafe) let target = target
+      let factors = scales.map { 1 / $0 }
       Parallel.forEach(n) { i in
-        for j in 0..<n {
-          target[i * n + j] = Double(gram[i * n + j]) / (Double(scales[i]) * Double(scales[j]))
-        }
-        target[i * n + i] += Self.ridge + Self.penalty
+        for j in 0..<n { target[i * n + j] = gram[i * n + j] * factors[i] * factors[j] }
+        target[i * n + i] += Float(Self.ridge + Self.penalty)
       }
       count = n * n
     }
-    do {
-      try LinearAlgebra.cholesky(&h, count: n)
-      h = try LinearAlgebra.inverse(ofCholesky: h, count: n)
-    } catch {
+    do { try LinearAlgebra.invert(&h, count: n) } catch {
       throw PassError("a covariance of activations has no Cholesky factor: calibrate on more text")
     }
-    let numbers = h.map { Float(Self.penalty * $0) }
     let bytes = ByteRegion(count: 2 * n * n) { target in
-      if let base = target.baseAddress { Kernels.encode(numbers, as: .bf16, into: base, count: n * n) }
+      h.withUnsafeMutableBufferPointer { h in
+        guard let base = h.baseAddress, let bytes = target.baseAddress else { return }
+        nonisolated(unsafe) let (numbers, target) = (base, bytes)
+        Parallel.forEach(n) { row in
+          Kernels.scale(numbers + row * n, by: Float(Self.penalty), count: n)
+          Kernels.encode(numbers + row * n, as: .bf16, into: target + 2 * row * n, count: n)
+        }
+      }
     }
     inverse = WeightMatrix(rows: n, columns: n, format: .bf16, bytes: bytes, roundsActivations: true)
   }
 
-  /// The mask of `target` and the weights that came with it, zero where it drops.
+  /// The mask of weights and the weights that came with it, zero where it drops.
   ///
-  /// - Parameter choose: the mask of scores, none negative.
-  package func solve(_ target: Matrix, choose: (Matrix) -> PruneMask) -> (mask: PruneMask, weights: Matrix) {
-    let (m, n) = (target.rows, target.columns)
-    let v = target.scalingColumns(by: scales)
-    // C, and T; there is no U before the first step.
-    var (candidate, mask) = (v, choose(Self.sizes(v)))
-    var work = v
-    mask.inverted.clear(&work.elements)
-    let scratch = ActivationScratch()
-    for step in 0..<Self.steps {
-      let change = Matrix(
-        rows: m, columns: n,
-        elements: [Float](unsafeUninitializedCapacity: m * n) { y, count in
-          count = m * n
-          work.elements.withUnsafeBufferPointer { x in
-            guard let x = x.baseAddress, let y = y.baseAddress else { return }
-            inverse.multiply(x, tokens: m, into: y, scratch: scratch)
+  /// Where V is to be W + R H⁻¹, V need not be known: V H = W H + R, so C ← W − (T − R / ρ) K + …, with W in place of V in T.
+  ///
+  /// - Parameters:
+  ///   - weights: W, rows × columns.
+  ///   - pull: R, as many numbers, or nothing.
+  ///   - steps: how many are made.
+  ///   - choose: the mask of scores, of which only sizes count.
+  package func solve(
+    _ weights: Matrix, pull: [Float] = [], steps: Int = AlternatingMask.steps, choose: (Matrix) -> PruneMask
+  ) -> (mask: PruneMask, weights: Matrix) {
+    let (m, n, size) = (weights.rows, weights.columns, weights.elements.count)
+    var candidate = weights
+    Self.forEachRow(of: &candidate) { _, c in
+      scales.withUnsafeBufferPointer { s in for column in 0..<n { c[column] *= s[column] } }
+    }
+    let (v, work, change, scratch) = (
+      FloatBuffer(count: size, isZeroed: false), FloatBuffer(count: size, isZeroed: false),
+      FloatBuffer(count: size, isZeroed: false), ActivationScratch()
+    )
+    candidate.elements.withUnsafeBufferPointer {
+      if let base = $0.baseAddress { v.base.update(from: base, count: size) }
+    }
+    let pulled = scaled(pull)
+    var mask = choose(candidate)
+    // T before there is a U: what is dropped.
+    mask.forEachRow { row, marks in
+      let (t, v) = (work.base + row * n, v.base + row * n)
+      for column in 0..<n { t[column] = Self.kept(marks[column], v[column]) }
+      pulled?.subtract(row, from: t, count: n)
+    }
+    for step in 0..<steps {
+      inverse.multiply(work.base, tokens: m, into: change.base, scratch: scratch)
+      candidate.elements.withUnsafeMutableBufferPointer {
+        guard let base = $0.baseAddress else { return }
+        nonisolated(unsafe) let candidate = base
+        mask.forEachRow { row, marks in
+          let c = candidate + row * n
+          let (v, change) = (v.base + row * n, change.base + row * n)
+          for column in 0..<n {
+            let old = step > 0 ? Self.kept(marks[column], c[column]) : 0
+            c[column] = v[column] - change[column] + old
           }
-        })
-      Self.forEachRow(&candidate, v, change, mask) { c, v, change, marks in
-        for column in 0..<n {
-          let old = step > 0 ? Self.kept(marks[column], c[column]) : 0
-          c[column] = v[column] - change[column] + old
         }
       }
-      mask = choose(Self.sizes(candidate))
-      guard step + 1 < Self.steps else { break }
-      Self.forEachRow(&work, v, candidate, mask) { t, v, c, marks in
-        // C's sign is turned where it stays.
-        for column in 0..<n {
-          t[column] =
-            v[column]
-            + Float(bitPattern: c[column].bitPattern ^ (UInt32(marks[column]) &- 1) & 0x8000_0000)
+      mask = choose(candidate)
+      guard step + 1 < steps else { break }
+      candidate.elements.withUnsafeBufferPointer {
+        guard let base = $0.baseAddress else { return }
+        nonisolated(unsafe) let candidate = base
+        mask.forEachRow { row, marks in
+          let (t, v, c) = (work.base + row * n, v.base + row * n, candidate + row * n)
+          // C's sign is turned where it stays.
+          for column in 0..<n {
+            let sign = (UInt32(marks[column]) &- 1) & 0x8000_0000
+            t[column] = v[column] + Float(bitPattern: c[column].bitPattern ^ sign)
+          }
+          pulled?.subtract(row, from: t, count: n)
         }
       }
     }
     let back = scales.map { 1 / $0 }
-    return (mask, mask.applied(to: candidate.scalingColumns(by: back)))
+    Self.forEachRow(of: &candidate) { _, c in
+      back.withUnsafeBufferPointer { s in for column in 0..<n { c[column] *= s[column] } }
+    }
+    mask.clear(&candidate.elements)
+    return (mask, candidate)
+  }
+
+  /// R / ρ in scaled coordinates.
+  private func scaled(_ pull: [Float]) -> FloatBuffer? {
+    guard !pull.isEmpty else { return nil }
+    let (n, result) = (scales.count, FloatBuffer(count: pull.count, isZeroed: false))
+    let factors = scales.map { Float(1 / Self.penalty) / $0 }
+    Parallel.forEach(pull.count / n) { row in
+      for column in 0..<n { result.base[row * n + column] = pull[row * n + column] * factors[column] }
+    }
+    return result
   }
 
   /// `value` where a mark is 1, else zero; without a jump.
@@ -96,44 +140,20 @@ package struct AlternatingMask {
     Float(bitPattern: value.bitPattern & (0 &- UInt32(mark)))
   }
 
-  private static func sizes(_ matrix: Matrix) -> Matrix {
-    var result = matrix
-    let columns = matrix.columns
-    result.elements.withUnsafeMutableBufferPointer {
-      guard let base = $0.baseAddress else { return }
-      nonisolated(unsafe) let target = base
-      Parallel.forEach(matrix.rows) { row in
-        for place in row * columns..<(row + 1) * columns { target[place] = abs(target[place]) }
-      }
-    }
-    return result
-  }
-
-  /// Calls `body` with each row of three matrices and of a mask.
   private static func forEachRow(
-    _ result: inout Matrix, _ first: Matrix, _ second: Matrix, _ mask: PruneMask,
-    _ body:
-      @Sendable (
-        _ result: UnsafeMutablePointer<Float>, _ first: UnsafePointer<Float>, _ second: UnsafePointer<Float>,
-        _ marks: UnsafePointer<UInt8>
-      ) -> Void
+    of matrix: inout Matrix, _ body: @Sendable (_ row: Int, _ numbers: UnsafeMutablePointer<Float>) -> Void
   ) {
-    let (rows, columns) = (result.rows, result.columns)
-    result.elements.withUnsafeMutableBufferPointer { result in
-      first.elements.withUnsafeBufferPointer { first in
-        second.elements.withUnsafeBufferPointer { second in
-          mask.withMarks { marks in
-            guard let r = result.baseAddress, let a = first.baseAddress, let b = second.baseAddress else {
-              return
-            }
-            nonisolated(unsafe) let (target, left, right, marks) = (r, a, b, marks)
-            Parallel.forEach(rows) { row in
-              let start = row * columns
-              body(target + start, left + start, right + start, marks + start)
-            }
-          }
-        }
-      }
+    let (rows, columns) = (matrix.rows, matrix.columns)
+    matrix.elements.withUnsafeMutableBufferPointer {
+      guard let base = $0.baseAddress else { return }
+      nonisolated(unsafe) let numbers = base
+      Parallel.forEach(rows) { row in body(row, numbers + row * columns) }
     }
+  }
+}
+
+extension FloatBuffer {
+  fileprivate func subtract(_ row: Int, from line: UnsafeMutablePointer<Float>, count: Int) {
+    Kernels.addScaled(-1, base + row * count, to: line, count: count)
   }
 }

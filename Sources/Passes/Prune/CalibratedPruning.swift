@@ -24,6 +24,8 @@ final class CalibratedPruning {
   static func steps(_ method: PrunePass.Method) -> Int { method == .admm ? 2 : 10 }
   /// The tokens by which matrices are weighed against each other; a few say as much as many.
   private static let allocationTokens = 512
+  /// The rows by which a layer's held-out error is told.
+  private static let sampleRows = 512
   /// What is added to the diagonal of H, as a part of its mean.
   private static let ridge = 0.01
   /// How far a matrix's share may be from the model's.
@@ -48,25 +50,7 @@ final class CalibratedPruning {
     options.observesOutputs = method.refits
     options.runsAsStored = true
     let spill = TensorSpill()
-    try sweep.run(options) { step in
-      var result: [String: StoredTensor] = [:]
-      var shared: Shared?
-      for layer in step.layers where self.chosen.contains(layer.name) {
-        let name = layer.name
-        guard step.observation.tokens > 0, let tensor = self.checkpoint.tensor(name) else { continue }
-        let seen = try shared ?? Shared(step, self.method)
-        shared = seen
-        let matrix = try self.prune(try layer.weights, name, step.observation, seen)
-        var copy = tensor
-        let bytes = try TensorCoding.encode(matrix, format: tensor.format)
-        copy.bytes = TensorBytes(bytes)
-        copy.keptLimit = matrix.elements.count { $0.bitPattern != 0 }
-        result[name] = copy
-        copy.bytes = try spill.keep(bytes)
-        self.replaced[name] = copy
-      }
-      return result
-    }
+    try sweep.run(options) { step in try self.prune(step, spill) }
     var result = PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
     for place in result.checkpoint.tensors.indices {
       let tensor = result.checkpoint.tensors[place]
@@ -83,6 +67,27 @@ final class CalibratedPruning {
     return result
   }
 
+  /// A step's layers, pruned. Those of one shape work in the same memory.
+  private func prune(_ step: CalibrationSweep.Step, _ spill: TensorSpill) throws -> [String: StoredTensor] {
+    let layers = step.layers.filter { chosen.contains($0.name) }
+    guard step.observation.tokens > 0, !layers.isEmpty else { return [:] }
+    let shared = try Shared(step, method)
+    var result: [String: StoredTensor] = [:]
+    try ReusedMemory.keeping(most: layers.reduce(0) { max($0, 16 * $1.rows * step.observation.width) }) {
+      for layer in layers {
+        guard var copy = checkpoint.tensor(layer.name) else { continue }
+        let matrix = try prune(try layer.weights, layer.name, step.observation, shared)
+        let bytes = try TensorCoding.encode(matrix, format: copy.format)
+        copy.bytes = TensorBytes(bytes)
+        copy.keptLimit = matrix.elements.count { $0.bitPattern != 0 }
+        result[layer.name] = copy
+        copy.bytes = try spill.keep(bytes)
+        replaced[layer.name] = copy
+      }
+    }
+    return result
+  }
+
   // MARK: Shares
 
   private func allocate() throws {
@@ -93,8 +98,18 @@ final class CalibratedPruning {
     var outliers: [(block: Int, names: [String: Int], above: Int, count: Int)] = []
     let few = calibration.spread(tokens: Self.allocationTokens)
     if pass.allocation == .loss {
-      sensitivity = try PredictionSensitivity(
+      let seen = try PredictionSensitivity(
         checkpoint, calibration: few, context: context, tokens: Self.allocationTokens, meansOnly: true)
+      sensitivity = seen
+      if let seen, chosen.allSatisfy({ seen.layers[$0] != nil && seen.inputSquares[$0] != nil }) {
+        for name in plan.entries.map(\.name) where chosen.contains(name) {
+          guard let tensor = checkpoint.tensor(name), let squares = seen.inputSquares[name] else { continue }
+          let weights = try CalibrationSweep.matrix(tensor)
+          allocation.add(name, losses: losses(weights, factor: outputMean(of: name) ?? 1, squares))
+        }
+        counts = allocation.counts(share, spread: Self.spread.loss)
+        return
+      }
     }
     guard let sweep = CalibrationSweep(checkpoint, calibration: few, context: context) else { return }
     try sweep.observe { step in
@@ -102,8 +117,10 @@ final class CalibratedPruning {
       let layers = try step.layers.filter { self.chosen.contains($0.name) }.map { ($0.name, try $0.weights) }
       guard !layers.isEmpty else { return }
       if self.pass.allocation == .loss {
-        for (name, losses) in self.losses(layers, step.observation) {
-          allocation.add(name, losses: losses)
+        for (name, weights) in layers {
+          let g =
+            self.outputMean(of: name) ?? 1 / max(weights.quadraticForm(step.observation.gram), 1e-30)
+          allocation.add(name, losses: self.losses(weights, factor: g, step.observation.diagonal))
         }
         return
       }
@@ -130,24 +147,19 @@ final class CalibratedPruning {
   }
 
   /// What losing each weight costs by itself: ½ G w² H_jj, G being the mean over the layer's outputs.
-  private func losses(
-    _ layers: [(name: String, weights: Matrix)], _ observation: LayerObservation
-  ) -> [(String, Matrix)] {
-    let (n, inputs) = (observation.width, observation.diagonal)
-    return layers.map { name, weights in
-      let g = outputMean(of: name) ?? 1 / max(weights.quadraticForm(observation.gram), 1e-30)
-      let columns = inputs.map { Float(0.5 * g * Double($0)) }
-      var result = weights
-      result.elements.withUnsafeMutableBufferPointer {
-        guard let base = $0.baseAddress else { return }
-        nonisolated(unsafe) let target = base
-        Parallel.forEach(weights.rows) { row in
-          let line = target + row * n
-          for column in 0..<n { line[column] *= line[column] * columns[column] }
-        }
+  private func losses(_ weights: Matrix, factor g: Double, _ inputs: [Float]) -> Matrix {
+    let columns = inputs.map { Float(0.5 * g * Double($0)) }
+    var result = weights
+    let n = weights.columns
+    result.elements.withUnsafeMutableBufferPointer {
+      guard let base = $0.baseAddress else { return }
+      nonisolated(unsafe) let target = base
+      Parallel.forEach(weights.rows) { row in
+        let line = target + row * n
+        for column in 0..<n { line[column] *= line[column] * columns[column] }
       }
-      return (name, result)
     }
+    return result
   }
 
   private func outputMean(of name: String) -> Double? {
@@ -168,25 +180,31 @@ final class CalibratedPruning {
 
   /// What layers with one input share.
   private struct Shared {
-    let factor: FeedbackFactor
-    let movement: TargetMovement?
+    /// What changed inputs pull by.
+    let pull: TargetMovement?
     let alternating: AlternatingMask?
-    /// H with its ridge.
-    let gram: [Float]
+    /// H with its ridge, for SparseGPT.
+    let gram: [Double]
     let refit: MaskedRefit.Gram?
 
     init(_ step: CalibrationSweep.Step, _ method: PrunePass.Method) throws {
       let observation = step.observation
       let n = observation.width
-      factor = try FeedbackFactor(gram: observation.gram, count: n)
-      movement = method.refits ? try TargetMovement(step, factor: factor) : nil
+      pull = method.refits ? try TargetMovement(step, factor: nil) : nil
       alternating =
         method == .admm ? try AlternatingMask(gram: observation.gram, columns: n) : nil
       let mean = observation.diagonal.reduce(0.0) { $0 + Double($1) } / Double(max(1, n))
-      var gram = observation.gram
-      for place in 0..<n { gram[place * n + place] += Float(mean > 0 ? factor.ridge * mean : 1) }
+      let added = Float(mean > 0 ? CalibratedPruning.ridge * mean : 1)
+      refit =
+        method.refits
+        ? MaskedRefit.Gram(observation.gram, ridge: added, columns: n, isRounded: true) : nil
+      guard method == .sparsegpt else {
+        gram = []
+        return
+      }
+      var gram = observation.gram.map { Double($0) }
+      for place in 0..<n { gram[place * n + place] += Double(added) }
       self.gram = gram
-      refit = method.refits ? MaskedRefit.Gram(gram, columns: n, isRounded: true) : nil
     }
   }
 
@@ -213,7 +231,7 @@ final class CalibratedPruning {
       outcomes[name] = TensorOutcome(method: method.rawValue)
       var pattern = pass.pattern
       if let count = counts[name] { pattern = .share(Double(count) / Double(weights.elements.count)) }
-      return try SparseGPT.pruned(weights, gram: shared.gram.map { Double($0) }, pattern: pattern)
+      return try SparseGPT.pruned(weights, gram: shared.gram, pattern: pattern)
     case .refit, .admm: return try refitted(weights, name, observation, shared, choose)
     }
   }
@@ -229,20 +247,21 @@ final class CalibratedPruning {
     _ weights: Matrix, _ name: String, _ observation: LayerObservation, _ shared: Shared,
     _ choose: (Matrix) -> PruneMask
   ) throws -> Matrix {
-    var target = weights
-    // Towards the weights that suit the pruned model's inputs, all the way.
-    if let moved = shared.movement?.movement(of: weights, at: 0..<weights.rows) {
-      for place in moved.indices { target.elements[place] += moved[place] }
-    }
+    // The weights that are fitted to suit the pruned model's inputs, all the way.
+    let pull = shared.pull?.movement(of: weights, at: 0..<weights.rows) ?? []
+    var steps = AlternatingMask.steps
+    if case .share = pass.pattern { steps = AlternatingMask.shareSteps }
     let (mask, start) =
-      shared.alternating?.solve(target, choose: choose) ?? (choose(Self.scores(target, observation)), target)
-    var result = mask.applied(to: start)
+      shared.alternating?.solve(weights, pull: pull, steps: steps, choose: choose)
+      ?? (choose(Self.scores(weights, observation)), weights)
+    var result = start
     if let gram = shared.refit {
-      result = MaskedRefit(target: target, gram: gram)
+      result = MaskedRefit(target: weights, pull: pull, gram: gram)
         .refit(from: start, mask: mask, iterations: Self.steps(method))
     }
-    let error = try RoundingSample(weights, heldOut: observation.heldOut, format: .f32).error(
-      of: result.bytes)
+    let error = try RoundingSample(
+      weights.sampled(Self.sampleRows), heldOut: observation.heldOut, format: .f32
+    ).error(of: result.sampled(Self.sampleRows).bytes)
     outcomes[name] = TensorOutcome(method: method.rawValue, heldOutError: error, blend: 1)
     return result
   }

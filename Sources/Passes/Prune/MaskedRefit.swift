@@ -1,11 +1,14 @@
+import Models
 package import TensorCore
 
 /// Weights that suit a mask best: conjugate gradients among the kept weights for tr (V − Q) H (V − Q)ᵀ → min.
 ///
 /// Preconditioned by the diagonal of H. Each row has steps of its own.
 package struct MaskedRefit {
-  /// V, rows × columns.
+  /// V, or W where there is a pull: rows × columns.
   let target: Matrix
+  /// (V − W) H, or nothing where V is the target itself.
+  let pull: [Float]
   private let rows, columns: Int
   private let gram: Gram
 
@@ -14,120 +17,130 @@ package struct MaskedRefit {
     fileprivate let matrix: WeightMatrix
     fileprivate let inverseDiagonal: [Float]
 
-    /// The covariance of inputs with its ridge.
+    /// The covariance of inputs with a ridge.
     ///
     /// - Parameters:
     ///   - numbers: columns × columns, symmetric.
+    ///   - ridge: what is added to its diagonal.
     ///   - isRounded: whether products may be in bfloat16 where the processor has it: a few steps are no worse for it, and take half as
     ///     long; many steps come to rest where its noise begins.
-    package init(_ numbers: [Float], columns: Int, isRounded: Bool = false) {
+    package init(_ numbers: [Float], ridge: Float = 0, columns n: Int, isRounded: Bool = false) {
+      let diagonal = (0..<n).map { numbers[$0 * n + $0] + ridge }
       let format = isRounded ? TensorFormat.bf16 : .f32
       let bytes = ByteRegion(count: numbers.count * format.bytesPerBlock) { target in
-        if let base = target.baseAddress {
-          Kernels.encode(numbers, as: format, into: base, count: numbers.count)
+        guard let base = target.baseAddress else { return }
+        nonisolated(unsafe) let target = base
+        numbers.withUnsafeBufferPointer { numbers in
+          nonisolated(unsafe) let numbers = numbers
+          Parallel.forEach(n) { row in
+            var line = Array(numbers[row * n..<(row + 1) * n])
+            line[row] = diagonal[row]
+            Kernels.encode(line, as: format, into: target + row * n * format.bytesPerBlock, count: n)
+          }
         }
       }
-      matrix = WeightMatrix(
-        rows: columns, columns: columns, format: format, bytes: bytes, roundsActivations: isRounded)
-      inverseDiagonal = (0..<columns).map { place in
-        let value = numbers[place * columns + place]
-        return value > 0 && (1 / value).isFinite ? 1 / value : 0
-      }
+      matrix = WeightMatrix(rows: n, columns: n, format: format, bytes: bytes, roundsActivations: isRounded)
+      inverseDiagonal = diagonal.map { $0 > 0 && (1 / $0).isFinite ? 1 / $0 : 0 }
     }
   }
 
   /// A problem.
-  package init(target: Matrix, gram: Gram) {
-    (self.target, self.gram) = (target, gram)
+  ///
+  /// - Parameter pull: nothing, or (V − W) H, `target` being W: V need not be known then.
+  package init(target: Matrix, pull: [Float] = [], gram: Gram) {
+    precondition(pull.isEmpty || pull.count == target.elements.count, "a pull for each weight")
+    (self.target, self.pull, self.gram) = (target, pull, gram)
     (rows, columns) = (target.rows, target.columns)
   }
 
   /// The kept weights after `iterations` steps from `start`, zeros where `mask` drops.
   package func refit(from start: Matrix, mask: PruneMask, iterations: Int) -> Matrix {
-    var q = mask.applied(to: start).elements
-    guard iterations > 0 else { return Matrix(rows: rows, columns: columns, elements: q) }
-    var r = target.elements
-    add([Float](repeating: -1, count: rows), q, to: &r)
-    r = applied(r, mask)
-    var p = preconditioned(r)
+    guard iterations > 0 else { return mask.applied(to: start) }
+    let (q, r) = (rows(start), buffer())
+    var (p, ap) = (buffer(), rows(target))
+    let scratch = ActivationScratch()
+    mask.clear(q.base)
+    add([Float](repeating: -1, count: rows), q, to: ap)
+    apply(ap, mask, to: r, scratch)
+    if !pull.isEmpty {
+      pull.withUnsafeBufferPointer {
+        if let base = $0.baseAddress { Kernels.add(base, to: r.base, count: r.count) }
+      }
+      mask.clear(r.base)
+    }
+    divideByDiagonal(r, to: p)
     var rz = dots(r, p)
-    for _ in 0..<iterations {
-      let ap = applied(p, mask)
+    for step in 1...iterations {
+      apply(p, mask, to: ap, scratch)
       let steps = zip(rz, dots(p, ap)).map { $1 > 0 && $0 > 0 ? Float($0 / $1) : 0 }
-      guard steps.contains(where: { $0 != 0 }) else { break }
-      add(steps, p, to: &q)
-      add(steps.map { -$0 }, ap, to: &r)
-      var z = preconditioned(r)
-      let next = dots(r, z)
-      // p = z + factor · p.
-      add(zip(next, rz).map { $1 > 0 ? Float($0 / $1) : 0 }, p, to: &z)
-      (p, rz) = (z, next)
+      add(steps, p, to: q)
+      guard step < iterations, steps.contains(where: { $0 != 0 }) else { break }
+      add(steps.map { -$0 }, ap, to: r)
+      // What is divided takes the place of the product.
+      divideByDiagonal(r, to: ap)
+      let next = dots(r, ap)
+      add(zip(next, rz).map { $1 > 0 ? Float($0 / $1) : 0 }, p, to: ap)
+      (p, ap, rz) = (ap, p, next)
     }
-    return mask.applied(to: Matrix(rows: rows, columns: columns, elements: q))
+    mask.clear(q.base)
+    return Matrix(
+      rows: rows, columns: columns, elements: Array(UnsafeBufferPointer(start: q.base, count: q.count)))
   }
 
-  /// tr (V − Q) H (V − Q)ᵀ.
+  /// tr (V − Q) H (V − Q)ᵀ, without a pull.
   package func loss(of q: Matrix) -> Double {
-    let e = zip(target.elements, q.elements).map { $0 - $1 }
-    return dots(e, applied(e, nil)).reduce(0, +)
+    let (error, product) = (rows(target), buffer())
+    add([Float](repeating: -1, count: rows), rows(q), to: error)
+    apply(error, nil, to: product, ActivationScratch())
+    return dots(error, product).reduce(0, +)
   }
 
-  /// x · H where the mask keeps.
-  private func applied(_ x: [Float], _ mask: PruneMask?) -> [Float] {
-    [Float](unsafeUninitializedCapacity: rows * columns) { target, count in
-      count = rows * columns
-      x.withUnsafeBufferPointer { x in
-        guard let x = x.baseAddress, let y = target.baseAddress else { return }
-        gram.matrix.multiply(x, tokens: rows, into: y)
-        mask?.clear(y)
-      }
-    }
-  }
+  private func buffer() -> FloatBuffer { FloatBuffer(count: rows * columns, isZeroed: false) }
 
-  private func preconditioned(_ r: [Float]) -> [Float] {
-    var result = r
-    let columns = columns
-    result.withUnsafeMutableBufferPointer { result in
-      gram.inverseDiagonal.withUnsafeBufferPointer { diagonal in
-        guard let base = result.baseAddress, let d = diagonal.baseAddress else { return }
-        nonisolated(unsafe) let (values, factors) = (base, d)
-        Parallel.forEach(rows) { row in
-          Kernels.multiply(factors, into: values + row * columns, count: columns)
-        }
-      }
+  private func rows(_ matrix: Matrix) -> FloatBuffer {
+    let result = buffer()
+    matrix.elements.withUnsafeBufferPointer {
+      if let base = $0.baseAddress { result.base.update(from: base, count: $0.count) }
     }
     return result
   }
 
+  /// x · H where the mask keeps.
+  private func apply(
+    _ x: FloatBuffer, _ mask: PruneMask?, to result: FloatBuffer, _ scratch: ActivationScratch
+  ) {
+    gram.matrix.multiply(x.base, tokens: rows, into: result.base, scratch: scratch)
+    mask?.clear(result.base)
+  }
+
+  /// r · diag(H)⁻¹.
+  private func divideByDiagonal(_ r: FloatBuffer, to result: FloatBuffer) {
+    let (columns, factors) = (columns, gram.inverseDiagonal)
+    Parallel.forEach(rows) { row in
+      let (line, from) = (result.base + row * columns, r.base + row * columns)
+      for column in 0..<columns { line[column] = from[column] * factors[column] }
+    }
+  }
+
   /// ⟨a, b⟩ of each row.
-  private func dots(_ a: [Float], _ b: [Float]) -> [Double] {
+  private func dots(_ a: FloatBuffer, _ b: FloatBuffer) -> [Double] {
     let (rows, columns) = (rows, columns)
     return [Double](unsafeUninitializedCapacity: rows) { result, count in
       count = rows
-      a.withUnsafeBufferPointer { a in
-        b.withUnsafeBufferPointer { b in
-          guard let a = a.baseAddress, let b = b.baseAddress, let sums = result.baseAddress else { return }
-          nonisolated(unsafe) let (left, right, target) = (a, b, sums)
-          Parallel.forEach(rows) { row in
-            (target + row).initialize(
-              to: Kernels.dotWide(left + row * columns, right + row * columns, count: columns))
-          }
-        }
+      guard let sums = result.baseAddress else { return }
+      nonisolated(unsafe) let target = sums
+      Parallel.forEach(rows) { row in
+        (target + row).initialize(
+          to: Kernels.dotWide(a.base + row * columns, b.base + row * columns, count: columns))
       }
     }
   }
 
   /// y += factor · x, a factor a row.
-  private func add(_ factors: [Float], _ x: [Float], to y: inout [Float]) {
+  private func add(_ factors: [Float], _ x: FloatBuffer, to y: FloatBuffer) {
     let columns = columns
-    x.withUnsafeBufferPointer { x in
-      y.withUnsafeMutableBufferPointer { y in
-        guard let x = x.baseAddress, let y = y.baseAddress else { return }
-        nonisolated(unsafe) let (source, target) = (x, y)
-        Parallel.forEach(factors.count) { row in
-          Kernels.addScaled(factors[row], source + row * columns, to: target + row * columns, count: columns)
-        }
-      }
+    Parallel.forEach(factors.count) { row in
+      Kernels.addScaled(factors[row], x.base + row * columns, to: y.base + row * columns, count: columns)
     }
   }
 }

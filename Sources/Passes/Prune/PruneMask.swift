@@ -69,13 +69,6 @@ package struct PruneMask: Sendable, Equatable {
   /// The number of weights that are dropped.
   package var count: Int { dropped.reduce(0) { $0 + ($1 ? 1 : 0) } }
 
-  /// What stays in place of what is dropped.
-  var inverted: PruneMask {
-    var result = self
-    for place in result.dropped.indices { result.dropped[place] = !dropped[place] }
-    return result
-  }
-
   /// `matrix` with zeros where weights are dropped.
   package func applied(to matrix: Matrix) -> Matrix {
     var result = matrix
@@ -98,6 +91,14 @@ package struct PruneMask: Sendable, Equatable {
       Parallel.forEach(rows) { row in
         for place in row * columns..<(row + 1) * columns { bits[place] &= UInt32(marks[place]) &- 1 }
       }
+    }
+  }
+
+  /// Calls `body` with the marks of each row, on several threads.
+  func forEachRow(_ body: @Sendable (_ row: Int, _ marks: UnsafePointer<UInt8>) -> Void) {
+    withMarks { marks in
+      nonisolated(unsafe) let marks = marks
+      Parallel.forEach(rows) { row in body(row, marks + row * columns) }
     }
   }
 

@@ -105,6 +105,40 @@ struct CalibratedMethodTests {
     }
   }
 
+  @Test("what inputs pull by stands for the weights that it leads to")
+  func pull() throws {
+    let sample = RoundingCase(rows: 6, columns: 24, tokens: 300, seed: 71)
+    var generator = SeededGenerator(seed: 72)
+    var (wanted, gram) = (sample.weights, sample.gram)
+    for place in 0..<24 { gram[place * 24 + place] *= 1 + Float(AlternatingMask.ridge) }
+    let shift = wanted.elements.map { _ in 0.05 * (Float(generator.uniform()) - 0.5) }
+    for place in shift.indices { wanted.elements[place] += shift[place] }
+    var pull = [Float](repeating: 0, count: 6 * 24)
+    for row in 0..<6 {
+      for column in 0..<24 {
+        for k in 0..<24 { pull[row * 24 + column] += shift[row * 24 + k] * gram[k * 24 + column] }
+      }
+    }
+    let choose = { (scores: Matrix) in PruneMask(lowest: scores, .share(0.5), scope: .tensor) }
+    let (mask, _) = try AlternatingMask(gram: sample.gram, columns: 24)
+      .solve(sample.weights, pull: pull, choose: choose)
+    let naive = NaivePruning.alternating(
+      sample.weights, pull: pull, gram: sample.gram, penalty: AlternatingMask.penalty,
+      steps: AlternatingMask.steps, ridge: AlternatingMask.ridge
+    ) { scores in
+      let matrix = Matrix(rows: 6, columns: 24, elements: scores.flatMap { $0.map { Float($0) } })
+      return (0..<6).map { row in (0..<24).map { choose(matrix).dropped[row * 24 + $0] } }
+    }
+    #expect(zip(mask.dropped, naive.mask.flatMap { $0 }).count { $0 == $1 } >= 6 * 24 - 2)
+    let shared = MaskedRefit.Gram(gram, columns: 24)
+    let (a, b) = (
+      MaskedRefit(target: wanted, gram: shared).refit(from: wanted, mask: mask, iterations: 200),
+      MaskedRefit(target: sample.weights, pull: pull, gram: shared)
+        .refit(from: sample.weights, mask: mask, iterations: 200)
+    )
+    for (a, b) in zip(a.elements, b.elements) { #expect((a - b).magnitude < 1e-4) }
+  }
+
   @Test("shares by loss: one threshold for all matrices, as many in all as asked for")
   func allocation() {
     var generator = SeededGenerator(seed: 67)

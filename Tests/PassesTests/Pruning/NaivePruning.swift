@@ -58,7 +58,7 @@ enum NaivePruning {
 
   /// ALPS's support: scores |·| of W + U/ρ, the lowest `drop(scores)` dropped.
   static func alternating(
-    _ weights: Matrix, gram: [Float], penalty rho: Double, steps: Int, ridge: Double,
+    _ weights: Matrix, pull: [Float]? = nil, gram: [Float], penalty rho: Double, steps: Int, ridge: Double,
     drop: ([[Double]]) -> [[Bool]]
   ) -> (mask: [[Bool]], weights: [[Double]]) {
     let (m, n) = (weights.rows, weights.columns)
@@ -70,7 +70,10 @@ enum NaivePruning {
       a.map { row in (0..<n).map { j in (0..<n).reduce(0.0) { $0 + row[$1] * b[$1][j] } } }
     }
     let w0 = (0..<m).map { row in (0..<n).map { Double(weights[row, $0]) * scale[$0] } }
-    let fitted = times(w0, h)
+    var fitted = times(w0, h)
+    if let pull {
+      for i in 0..<m { for j in 0..<n { fitted[i][j] += Double(pull[i * n + j]) / scale[j] } }
+    }
     let inverse = NaiveFeedback.inverted(
       (0..<n).map { i in (0..<n).map { h[i][$0] + (i == $0 ? rho : 0) } })
     var mask = drop(w0.map { $0.map { abs($0) } })

@@ -5,16 +5,16 @@ import TensorCore
 /// H = E[x′x′ᵀ] and C = E[x x′ᵀ], V being the least-squares weights for the inputs x′ that a layer will get in place of x.
 ///
 /// Where outputs y = W x are fewer than inputs, W C = E[y x′ᵀ] is observed itself, which is smaller than C; the movement of
-/// that one layer is then worked out at once.
+/// that one layer is then worked out at once. Without a factor it is W (C − H), what changed inputs pull by.
 struct TargetMovement {
-  /// (C − H)(H + λI)⁻¹, or nothing.
+  /// (C − H)(H + λI)⁻¹ or C − H, or nothing.
   private let shift: [Float]
-  /// V − W of the only layer, or nothing.
+  /// V − W or W (C − H) of the only layer, or nothing.
   private let whole: [Float]
   private let count: Int
 
   /// The movement of a step's layers; nil where inputs did not move.
-  init?(_ step: CalibrationSweep.Step, factor: FeedbackFactor) throws {
+  init?(_ step: CalibrationSweep.Step, factor: FeedbackFactor?) throws {
     let observation = step.observation
     guard !observation.cross.isEmpty, let layer = step.layers.first else { return nil }
     let count = observation.width
@@ -31,7 +31,7 @@ struct TargetMovement {
         }
       }
       rows.withUnsafeMutableBufferPointer {
-        if let base = $0.baseAddress { factor.solve(base, rows: layer.rows) }
+        if let base = $0.baseAddress { factor?.solve(base, rows: layer.rows) }
       }
       (shift, whole) = ([], rows)
       return
@@ -40,13 +40,13 @@ struct TargetMovement {
       observation.gram.withUnsafeBufferPointer { gram in
         guard let base = rows.baseAddress, let h = gram.baseAddress else { return }
         Kernels.addScaled(-1, h, to: base, count: count * count)
-        factor.solve(base, rows: count)
+        factor?.solve(base, rows: count)
       }
     }
     (shift, whole) = (rows, [])
   }
 
-  /// V − W of some of a layer's rows.
+  /// V − W, or W (C − H), of some of a layer's rows.
   ///
   /// - Parameters:
   ///   - weights: the rows.
@@ -72,16 +72,19 @@ struct TargetMovement {
   private static func addProduct(
     _ weights: Matrix, _ b: [Float], scale: Float, to target: UnsafeMutablePointer<Float>
   ) {
-    let (rows, columns, piece) = (weights.rows, weights.columns, 256)
+    let (rows, columns) = (weights.rows, weights.columns)
+    // Tall pieces first of all: each packs its columns of B once for all of its rows.
+    let (height, width) = (1024, 512)
+    let across = (columns + width - 1) / width
     weights.elements.withUnsafeBufferPointer { w in
       b.withUnsafeBufferPointer { b in
         guard let w = w.baseAddress, let b = b.baseAddress else { return }
         nonisolated(unsafe) let (left, right, sums) = (w, b, target)
-        Parallel.forEach((rows + piece - 1) / piece) { index in
-          let first = index * piece
+        Parallel.forEach((rows + height - 1) / height * across) { piece in
+          let (i, j) = (piece / across * height, piece % across * width)
           LinearAlgebra.product(
-            left + first * columns, columns, right, columns, rows: min(piece, rows - first), inner: columns,
-            columns: columns, alpha: scale, beta: 1, into: sums + first * columns, columns)
+            left + i * columns, columns, right + j, columns, rows: min(height, rows - i), inner: columns,
+            columns: min(width, columns - j), alpha: scale, beta: 1, into: sums + i * columns + j, columns)
         }
       }
     }
