@@ -32,7 +32,7 @@ extension LlamaGraph {
     }
   }
 
-  private func goBackThroughFeedForward(
+  func goBackThroughFeedForward(
     _ block: Block, _ made: Activations, _ gradient: NumberBuffer<Number>, _ weights: UnsafePointer<Number>,
     _ gradients: UnsafeMutablePointer<Number>
   ) {
@@ -58,7 +58,7 @@ extension LlamaGraph {
     gradient.add(input)
   }
 
-  private func goBackThroughAttention(
+  func goBackThroughAttention(
     _ block: Block, _ made: Activations, _ hidden: NumberBuffer<Number>, _ pass: Pass,
     _ gradient: NumberBuffer<Number>, _ weights: UnsafePointer<Number>,
     _ gradients: UnsafeMutablePointer<Number>

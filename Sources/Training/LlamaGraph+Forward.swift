@@ -60,7 +60,7 @@ extension LlamaGraph {
   }
 
   /// next = middle + down(silu(gate) · up).
-  private func finish(
+  func finish(
     _ block: Block, _ made: Activations, into next: NumberBuffer<Number>, _ weights: UnsafePointer<Number>
   ) {
     next.take(made.middle)
