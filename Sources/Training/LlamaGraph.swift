@@ -131,6 +131,8 @@ package struct LlamaGraph<Number: TrainingNumber>: Sendable {
     var activations: [Activations?] = []
     /// States inside the model that were asked for, by the number of blocks before them.
     package var taps: [Int: NumberBuffer<Number>] = [:]
+    /// What the attention of the block that was asked for reads.
+    package var relations: AttentionRows<Number>?
     /// What the output matrix reads.
     package let final: NumberBuffer<Number>
     let inverse: NumberBuffer<Number>
@@ -167,6 +169,12 @@ package struct LlamaGraph<Number: TrainingNumber>: Sendable {
           backwards.base[index] = -sines.base[index]
         }
       }
+    }
+
+    /// The same turns for tokens at other places.
+    init(_ other: Rotary, positions: [Int]) {
+      (cosines, sines, backwards, half) = (other.cosines, other.sines, other.backwards, other.half)
+      self.positions = positions
     }
 
     func apply(_ x: UnsafeMutablePointer<Number>, token: Int, heads: Int, isBack: Bool) {

@@ -85,7 +85,8 @@ struct QuantizeArguments: ParsableArguments {
     if ships, let goal = goal ?? (hasBudget && !int8 && !int4 && !w8a8 ? .budget : nil) {
       guard effort != .max else {
         throw ValidationError(
-          "--effort max belongs to block formats: --int4, or a target with --format gguf. Uniform codes gain nothing by it.")
+          "--effort max belongs to block formats: --int4, or a target with --format gguf. Uniform codes gain nothing by it."
+        )
       }
       return ShipPass(goal, allowRequantize: allowRequantize)
     }

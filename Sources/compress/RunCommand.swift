@@ -110,7 +110,9 @@ struct RunCommand: ParsableCommand {
 
   func validate() throws {
     let isGiven = prune.isGiven || quantize.isGiven || training.isGiven
-    if recipe != nil && (isGiven || quantize.method != nil || quantize.smooth != nil || quantize.effort != nil) {
+    if recipe != nil
+      && (isGiven || quantize.method != nil || quantize.smooth != nil || quantize.effort != nil)
+    {
       throw ValidationError("Choose --recipe or flags such as --int4, not both.")
     }
     if recipe == nil && !isGiven && !budget.isGiven {
