@@ -268,7 +268,7 @@ struct DistillJobTests {
       ("distill: {steps: 5}", "give some of 'layers'"), ("distill: {width: 1.5}", "a number from 0.001 to 1"),
       ("distill: {params: 0.5, layers: 2}", "give 'params' or sizes, not both"),
       ("quantize: {format: int4, effort: great}", "unknown effort 'great'"),
-      ("recover: {on-policy: 2}", "a number from 0 to 1"),
+      ("recover: {on-policy: 2}", "a number from 0.0 to 1.0"),
       ("recover: {loss: mse}", "unknown loss 'mse'"), ("recover: {step: 5}", "unknown key 'step'"),
     ] {
       let error = #expect(throws: RecipeError.self) {
