@@ -25,6 +25,8 @@ package struct LearnedRounding {
   /// What errors of a block's outputs cost, e G eᵀ, a matrix as wide as the states; nil for their squares.
   package var metric: (Int) -> [Float]? = { _ in nil }
 
+  /// What there is to learn between a model and its quantized form.
+  ///
   /// - Parameters:
   ///   - original: the model before it was rounded.
   ///   - exact: tensors whose weights were changed before they were rounded, so that the original's say nothing about them.
