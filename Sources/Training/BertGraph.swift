@@ -88,6 +88,8 @@ package struct BertGraph<Number: TrainingNumber>: Sendable {
     let packed: PackedTokens
     var activations: [Activations] = []
     let embedded, statistics: NumberBuffer<Number>
+    /// What the attention of the block that was asked for reads.
+    package fileprivate(set) var relations: AttentionRows<Number>?
     /// The last states.
     package fileprivate(set) var final: NumberBuffer<Number>
 
@@ -104,15 +106,17 @@ package struct BertGraph<Number: TrainingNumber>: Sendable {
 
 extension BertGraph {
   /// Runs documents.
+  ///
+  /// - Parameter relations: the block whose queries, keys and values are kept.
   package func forward(
-    _ packed: PackedTokens, weights: UnsafePointer<Number>, remembers: Bool
+    _ packed: PackedTokens, weights: UnsafePointer<Number>, remembers: Bool, relations: Int? = nil
   ) -> Pass {
     let pass = Pass(self, packed)
     let (tokens, width) = (packed.count, width)
     embed(pass, weights)
     var hidden = NumberBuffer<Number>(tokens * width, isZeroed: false)
     normalize(pass.embedded, embeddingNorm, weights, into: hidden, pass.statistics)
-    for block in blocks {
+    for (index, block) in blocks.enumerated() {
       let made = Activations(self, hidden: hidden, tokens: tokens)
       block.query.apply(hidden, tokens, weights, into: made.queries, rounds: rounds)
       block.key.apply(hidden, tokens, weights, into: made.keys, rounds: rounds)
@@ -122,6 +126,9 @@ extension BertGraph {
         let (document, head) = (packed.documents[index / count], index % count)
         Number.attend(
           self.head(head, document, made), into: made.attended.base + self.place(head, document))
+      }
+      if relations == index {
+        pass.relations = AttentionRows(queries: made.queries, keys: made.keys, values: made.values)
       }
       made.sum.take(hidden)
       block.attentionOutput.apply(
@@ -192,13 +199,18 @@ extension BertGraph {
 extension BertGraph {
   /// Goes back through a pass; gradients by the weights are added to `gradients`.
   ///
-  /// - Parameter gradient: by ``Pass/final``; overwritten.
+  /// - Parameters:
+  ///   - gradient: by ``Pass/final``; overwritten.
+  ///   - relations: gradients by a block's queries, keys and values, besides.
   package func goBack(
-    _ pass: Pass, gradient: NumberBuffer<Number>, weights: UnsafePointer<Number>,
+    _ pass: Pass, gradient: NumberBuffer<Number>,
+    relations: (block: Int, gradients: AttentionRows<Number>)? = nil, weights: UnsafePointer<Number>,
     into gradients: UnsafeMutablePointer<Number>
   ) {
-    for (block, made) in zip(blocks, pass.activations).reversed() {
-      goBack(block, made, pass.packed, gradient, weights, gradients)
+    for (index, (block, made)) in zip(blocks, pass.activations).enumerated().reversed() {
+      goBack(
+        block, made, pass.packed, gradient, weights, gradients,
+        adding: relations?.block == index ? relations?.gradients : nil)
     }
     normalizeBack(pass.embedded, embeddingNorm, pass.statistics, weights, gradient, gradients)
     for document in pass.packed.documents {
@@ -214,7 +226,8 @@ extension BertGraph {
 
   private func goBack(
     _ block: Block, _ made: Activations, _ packed: PackedTokens, _ gradient: NumberBuffer<Number>,
-    _ weights: UnsafePointer<Number>, _ gradients: UnsafeMutablePointer<Number>
+    _ weights: UnsafePointer<Number>, _ gradients: UnsafeMutablePointer<Number>,
+    adding rows: AttentionRows<Number>? = nil
   ) {
     let tokens = packed.count
     normalizeBack(made.secondSum, block.outputNorm, made.secondStatistics, weights, gradient, gradients)
@@ -232,8 +245,9 @@ extension BertGraph {
     let output = NumberBuffer<Number>(tokens * width, isZeroed: false)
     block.attentionOutput.goBack(gradient, tokens, weights, into: output, adding: false, rounds: rounds)
     let (queries, keys, values) = (
-      NumberBuffer<Number>(tokens * width), NumberBuffer<Number>(tokens * width),
-      NumberBuffer<Number>(tokens * width)
+      rows?.queries ?? NumberBuffer<Number>(tokens * width),
+      rows?.keys ?? NumberBuffer<Number>(tokens * width),
+      rows?.values ?? NumberBuffer<Number>(tokens * width)
     )
     let count = heads
     Parallel.forEach(packed.documents.count * count) { index in

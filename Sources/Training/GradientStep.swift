@@ -31,6 +31,14 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
   /// The states inside the student that ``Inside`` asks for.
   package var taps: Set<Int> = []
 
+  /// A loss of the relations within a block, ``relationBlock``: asked for each part behind its output, like ``Inside``.
+  package typealias Relations = (
+    _ rows: AttentionRows<Number>, _ part: PackedTokens, _ documents: [Int], _ scale: Number
+  ) -> (loss: Double, gradients: AttentionRows<Number>)?
+
+  /// The student's block that ``Relations`` asks for.
+  package var relationBlock: Int?
+
   /// A step of `student`.
   package init(_ student: LlamaGraph<Number>, loss: DistillationLoss) {
     self.student = student
@@ -43,9 +51,11 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
   ///   - teacher: asked for each part, given the part and its documents' places in `documents`.
   ///   - likeliest: asked in place of the teacher, given the documents' places.
   ///   - inside: a loss of states inside the models.
+  ///   - relations: a loss of relations inside them.
   package func run(
     _ documents: [[Int]], weights: UnsafePointer<Number>, teacher: Teacher?,
-    likeliest: Likeliest? = nil, inside: Inside? = nil, into gradients: NumberBuffer<Number>
+    likeliest: Likeliest? = nil, inside: Inside? = nil, relations: Relations? = nil,
+    into gradients: NumberBuffer<Number>
   ) -> Double {
     gradients.clear()
     let total = documents.reduce(0) { $0 + loss.validCount(PackedTokens([$1]).targets) }
@@ -53,7 +63,8 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
     var sum = 0.0
     for part in GradientStep.parts(documents, tokens: partTokens) {
       let packed = PackedTokens(part.map { documents[$0] })
-      let pass = student.forward(packed, weights: weights, remembers: true, taps: taps)
+      let pass = student.forward(
+        packed, weights: weights, remembers: true, taps: taps, relations: relationBlock)
       let gradient = NumberBuffer<Number>(packed.count * student.width, isZeroed: false)
       let goal = loss.needsTeacher ? teacher?(packed, part) : nil
       var output = OutputLoss<Number>(loss, vocabulary: student.vocabulary)
@@ -67,8 +78,12 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
         matrixGradient: gradients.base + student.output)
       let hidden = inside?(pass, packed, part, 1 / Number(total))
       sum += hidden?.loss ?? 0
+      let related = pass.relations.flatMap { relations?($0, packed, part, 1 / Number(total)) }
+      sum += related?.loss ?? 0
       student.goBack(
-        pass, gradient: gradient, adding: hidden?.gradients ?? [:], weights: weights, into: gradients.base)
+        pass, gradient: gradient, adding: hidden?.gradients ?? [:],
+        relations: relationBlock.flatMap { block in related.map { (block, $0.gradients) } },
+        weights: weights, into: gradients.base)
     }
     allReduce(UnsafeMutableBufferPointer(start: gradients.base, count: gradients.count))
     return sum / Double(total)

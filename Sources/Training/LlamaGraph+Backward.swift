@@ -6,10 +6,12 @@ extension LlamaGraph {
   /// - Parameters:
   ///   - gradient: by ``Pass/final``; overwritten.
   ///   - others: gradients by states inside the model, by the number of blocks before them.
+  ///   - relations: gradients by a block's queries, keys and values, besides.
   ///   - gradients: where those by the weights are added; the output matrix's are the caller's.
   package func goBack(
     _ pass: Pass, gradient: NumberBuffer<Number>, adding others: [Int: NumberBuffer<Number>] = [:],
-    weights: UnsafePointer<Number>, into gradients: UnsafeMutablePointer<Number>
+    relations: (block: Int, gradients: AttentionRows<Number>)? = nil, weights: UnsafePointer<Number>,
+    into gradients: UnsafeMutablePointer<Number>
   ) {
     let tokens = pass.packed.count
     if let last = pass.inputs.last {
@@ -21,7 +23,9 @@ extension LlamaGraph {
       let hidden = pass.inputs[index]
       let made = pass.activations[index] ?? run(blocks[index], hidden, pass, weights)
       goBackThroughFeedForward(blocks[index], made, gradient, weights, gradients)
-      goBackThroughAttention(blocks[index], made, hidden, pass, gradient, weights, gradients)
+      goBackThroughAttention(
+        blocks[index], made, hidden, pass, gradient, weights, gradients,
+        adding: relations?.block == index ? relations?.gradients : nil)
       pass.activations[index] = nil
       if let other = others[index] { gradient.add(other) }
     }
@@ -32,7 +36,7 @@ extension LlamaGraph {
     }
   }
 
-  private func goBackThroughFeedForward(
+  func goBackThroughFeedForward(
     _ block: Block, _ made: Activations, _ gradient: NumberBuffer<Number>, _ weights: UnsafePointer<Number>,
     _ gradients: UnsafeMutablePointer<Number>
   ) {
@@ -58,18 +62,18 @@ extension LlamaGraph {
     gradient.add(input)
   }
 
-  private func goBackThroughAttention(
+  func goBackThroughAttention(
     _ block: Block, _ made: Activations, _ hidden: NumberBuffer<Number>, _ pass: Pass,
     _ gradient: NumberBuffer<Number>, _ weights: UnsafePointer<Number>,
-    _ gradients: UnsafeMutablePointer<Number>
+    _ gradients: UnsafeMutablePointer<Number>, adding rows: AttentionRows<Number>? = nil
   ) {
     let tokens = pass.packed.count
     addWeights(block.attentionOutput, gradient, made.attended, tokens, gradients)
     let output = NumberBuffer<Number>(tokens * queryWidth, isZeroed: false)
     backwards(block.attentionOutput, gradient, tokens, weights, into: output, adding: false)
-    let queries = NumberBuffer<Number>(tokens * queryWidth)
-    let keys = NumberBuffer<Number>(tokens * keyWidth)
-    let values = NumberBuffer<Number>(tokens * keyWidth)
+    let queries = rows?.queries ?? NumberBuffer<Number>(tokens * queryWidth)
+    let keys = rows?.keys ?? NumberBuffer<Number>(tokens * keyWidth)
+    let values = rows?.values ?? NumberBuffer<Number>(tokens * keyWidth)
     let documents = pass.packed.documents
     let count = keyHeads
     Parallel.forEach(documents.count * count) { index in

@@ -6,8 +6,10 @@ extension LlamaGraph {
   /// - Parameters:
   ///   - remembers: whether ``goBack(_:gradient:adding:weights:into:)`` follows; else only the last states are kept.
   ///   - taps: the states that are kept besides, by the number of blocks before them.
+  ///   - relations: the block whose queries, keys and values are kept.
   package func forward(
-    _ packed: PackedTokens, weights: UnsafePointer<Number>, remembers: Bool, taps: Set<Int> = []
+    _ packed: PackedTokens, weights: UnsafePointer<Number>, remembers: Bool, taps: Set<Int> = [],
+    relations: Int? = nil
   ) -> Pass {
     let pass = Pass(self, packed)
     let (tokens, width) = (packed.count, width)
@@ -21,6 +23,9 @@ extension LlamaGraph {
     for (index, block) in blocks.enumerated() {
       if taps.contains(index) { pass.taps[index] = hidden }
       let made = run(block, hidden, pass, weights)
+      if relations == index {
+        pass.relations = AttentionRows(queries: made.queries, keys: made.keys, values: made.values)
+      }
       let next = NumberBuffer<Number>(tokens * width, isZeroed: false)
       finish(block, made, into: next, weights)
       if remembers {
@@ -41,26 +46,43 @@ extension LlamaGraph {
   ) -> Activations {
     let tokens = pass.packed.count
     let made = Activations(self, tokens: tokens, hasHeadNorms: block.queryNorm != nil)
+    readAttention(block, hidden, made, pass.rotary, weights)
+    attend(block, made, pass)
+    finishAttention(block, hidden, made, weights)
+    return made
+  }
+
+  /// Queries, keys and values.
+  func readAttention(
+    _ block: Block, _ hidden: NumberBuffer<Number>, _ made: Activations, _ rotary: Rotary,
+    _ weights: UnsafePointer<Number>
+  ) {
+    let tokens = hidden.count / width
     normalize(hidden, block.attentionNorm, weights, rows: tokens, into: made.normed, made.inverse)
     apply(block.query, made.normed, tokens, weights, into: made.queries)
     apply(block.key, made.normed, tokens, weights, into: made.keys)
     apply(block.value, made.normed, tokens, weights, into: made.values)
     made.rawQueries?.take(made.queries)
     made.rawKeys?.take(made.keys)
-    turnHeads(made.queries, block.queryNorm, heads, pass, weights)
-    turnHeads(made.keys, block.keyNorm, keyHeads, pass, weights)
-    attend(block, made, pass)
+    turnHeads(made.queries, block.queryNorm, heads, rotary, weights)
+    turnHeads(made.keys, block.keyNorm, keyHeads, rotary, weights)
+  }
+
+  /// Everything between attention and the last layer.
+  func finishAttention(
+    _ block: Block, _ hidden: NumberBuffer<Number>, _ made: Activations, _ weights: UnsafePointer<Number>
+  ) {
+    let tokens = hidden.count / width
     made.middle.take(hidden)
     apply(block.attentionOutput, made.attended, tokens, weights, into: made.middle, adding: true)
     normalize(
       made.middle, block.feedForwardNorm, weights, rows: tokens, into: made.secondNormed, made.secondInverse)
     apply(block.gate, made.secondNormed, tokens, weights, into: made.gate)
     apply(block.up, made.secondNormed, tokens, weights, into: made.up)
-    return made
   }
 
   /// next = middle + down(silu(gate) · up).
-  private func finish(
+  func finish(
     _ block: Block, _ made: Activations, into next: NumberBuffer<Number>, _ weights: UnsafePointer<Number>
   ) {
     next.take(made.middle)
@@ -89,7 +111,7 @@ extension LlamaGraph {
     layer.apply(x, tokens, weights, into: y, adding: adding, rounds: rounds)
   }
 
-  private func normalize(
+  func normalize(
     _ x: NumberBuffer<Number>, _ weight: Int, _ weights: UnsafePointer<Number>, rows: Int,
     into y: NumberBuffer<Number>, _ inverse: NumberBuffer<Number>
   ) {
@@ -102,12 +124,12 @@ extension LlamaGraph {
 
   /// Norms of heads, where there are any, then the rotation, in place.
   private func turnHeads(
-    _ x: NumberBuffer<Number>, _ norm: Int?, _ heads: Int, _ pass: Pass, _ weights: UnsafePointer<Number>
+    _ x: NumberBuffer<Number>, _ norm: Int?, _ heads: Int, _ rotary: Rotary,
+    _ weights: UnsafePointer<Number>
   ) {
     let length = headLength
-    let rotary = pass.rotary
     nonisolated(unsafe) let weight = norm.map { weights + $0 }
-    Parallel.forEach(pass.packed.count, work: 4 * x.count) { token in
+    Parallel.forEach(x.count / (heads * length), work: 4 * x.count) { token in
       let row = x.base + token * heads * length
       if let weight {
         for head in 0..<heads {

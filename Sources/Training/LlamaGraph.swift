@@ -35,39 +35,13 @@ package struct LlamaGraph<Number: TrainingNumber>: Sendable {
   ///
   /// - Throws: ``ModelError`` when a tensor is missing.
   package init(_ configuration: LlamaConfiguration, layout: ParameterLayout, isTied: Bool) throws {
-    func place(_ name: String) throws -> Int {
-      guard let entry = layout[name] else {
-        throw ModelError(.missingTensor, "", "tensor '\(name)' is missing")
-      }
-      return entry.offset
-    }
-    func layer(_ name: String, _ outputs: Int, _ inputs: Int) throws -> Layer {
-      Layer(
-        weight: try place(name + ".weight"), bias: layout[name + ".bias"]?.offset, outputs: outputs,
-        inputs: inputs)
-    }
-    let (width, inner) = (configuration.hiddenSize, configuration.intermediateSize)
-    let (wide, narrow) = (configuration.queryWidth, configuration.keyValueWidth)
-    blocks = try configuration.windows.enumerated().map { index, window in
-      let name = "model.layers.\(index)."
-      return Block(
-        attentionNorm: try place(name + "input_layernorm.weight"),
-        feedForwardNorm: try place(name + "post_attention_layernorm.weight"),
-        queryNorm: layout[name + "self_attn.q_norm.weight"]?.offset,
-        keyNorm: layout[name + "self_attn.k_norm.weight"]?.offset,
-        query: try layer(name + "self_attn.q_proj", wide, width),
-        key: try layer(name + "self_attn.k_proj", narrow, width),
-        value: try layer(name + "self_attn.v_proj", narrow, width),
-        attentionOutput: try layer(name + "self_attn.o_proj", width, wide),
-        gate: try layer(name + "mlp.gate_proj", inner, width),
-        up: try layer(name + "mlp.up_proj", inner, width),
-        down: try layer(name + "mlp.down_proj", width, inner), window: window)
-    }
+    func place(_ name: String) throws -> Int { try LlamaGraph.place(name, layout) }
+    blocks = try configuration.windows.indices.map { try LlamaGraph.block($0, of: configuration, layout) }
     embedding = try place("model.embed_tokens.weight")
     norm = try place("model.norm.weight")
     output = isTied ? embedding : try place("lm_head.weight")
     self.isTied = isTied
-    (self.width, self.inner) = (width, inner)
+    (width, inner) = (configuration.hiddenSize, configuration.intermediateSize)
     heads = configuration.headCount
     keyHeads = configuration.keyValueHeadCount
     headLength = configuration.headLength
@@ -76,6 +50,58 @@ package struct LlamaGraph<Number: TrainingNumber>: Sendable {
     frequencies = configuration.rotary.frequencies
     attentionFactor = Number(configuration.rotary.attentionFactor)
   }
+
+  /// One block of a model alone, which is run with ``forward(_:_:weights:)``; embedding and output have no place.
+  ///
+  /// - Throws: ``ModelError`` when a tensor is missing.
+  package init(block index: Int, of configuration: LlamaConfiguration, layout: ParameterLayout) throws {
+    blocks = [try LlamaGraph.block(index, of: configuration, layout)]
+    (embedding, norm, output, isTied) = (0, 0, 0, true)
+    (width, inner) = (configuration.hiddenSize, configuration.intermediateSize)
+    heads = configuration.headCount
+    keyHeads = configuration.keyValueHeadCount
+    headLength = configuration.headLength
+    vocabulary = configuration.vocabularySize
+    epsilon = Number(configuration.normEpsilon)
+    frequencies = configuration.rotary.frequencies
+    attentionFactor = Number(configuration.rotary.attentionFactor)
+  }
+
+  private static func place(_ name: String, _ layout: ParameterLayout) throws -> Int {
+    guard let entry = layout[name] else {
+      throw ModelError(.missingTensor, "", "tensor '\(name)' is missing")
+    }
+    return entry.offset
+  }
+
+  /// The places of a block.
+  private static func block(
+    _ index: Int, of configuration: LlamaConfiguration, _ layout: ParameterLayout
+  ) throws -> Block {
+    func layer(_ name: String, _ outputs: Int, _ inputs: Int) throws -> Layer {
+      Layer(
+        weight: try place(name + ".weight", layout), bias: layout[name + ".bias"]?.offset, outputs: outputs,
+        inputs: inputs)
+    }
+    let (width, inner) = (configuration.hiddenSize, configuration.intermediateSize)
+    let (wide, narrow) = (configuration.queryWidth, configuration.keyValueWidth)
+    let name = blockPrefix(index)
+    return Block(
+      attentionNorm: try place(name + "input_layernorm.weight", layout),
+      feedForwardNorm: try place(name + "post_attention_layernorm.weight", layout),
+      queryNorm: layout[name + "self_attn.q_norm.weight"]?.offset,
+      keyNorm: layout[name + "self_attn.k_norm.weight"]?.offset,
+      query: try layer(name + "self_attn.q_proj", wide, width),
+      key: try layer(name + "self_attn.k_proj", narrow, width),
+      value: try layer(name + "self_attn.v_proj", narrow, width),
+      attentionOutput: try layer(name + "self_attn.o_proj", width, wide),
+      gate: try layer(name + "mlp.gate_proj", inner, width),
+      up: try layer(name + "mlp.up_proj", inner, width),
+      down: try layer(name + "mlp.down_proj", width, inner), window: configuration.windows[index])
+  }
+
+  /// What the names of a block's tensors begin with.
+  static func blockPrefix(_ index: Int) -> String { "model.layers.\(index)." }
 
   /// What a block made on its way, of `tokens` rows each.
   final class Activations: Sendable {
@@ -105,6 +131,8 @@ package struct LlamaGraph<Number: TrainingNumber>: Sendable {
     var activations: [Activations?] = []
     /// States inside the model that were asked for, by the number of blocks before them.
     package var taps: [Int: NumberBuffer<Number>] = [:]
+    /// What the attention of the block that was asked for reads.
+    package var relations: AttentionRows<Number>?
     /// What the output matrix reads.
     package let final: NumberBuffer<Number>
     let inverse: NumberBuffer<Number>
@@ -141,6 +169,12 @@ package struct LlamaGraph<Number: TrainingNumber>: Sendable {
           backwards.base[index] = -sines.base[index]
         }
       }
+    }
+
+    /// The same turns for tokens at other places.
+    init(_ other: Rotary, positions: [Int]) {
+      (cosines, sines, backwards, half) = (other.cosines, other.sines, other.backwards, other.half)
+      self.positions = positions
     }
 
     func apply(_ x: UnsafeMutablePointer<Number>, token: Int, heads: Int, isBack: Bool) {

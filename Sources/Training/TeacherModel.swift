@@ -11,12 +11,22 @@ final class TeacherModel {
   /// The number of blocks.
   var blockCount: Int { graph.blocks.count }
 
+  /// The widths of queries and of keys.
+  var attentionWidths: [Int] { [graph.queryWidth, graph.keyWidth] }
+  /// The heads of queries.
+  var headCount: Int { graph.heads }
+
+  /// What a model says about some documents, and what it has inside.
+  struct Insight {
+    let final: NumberBuffer<Float>
+    let taps: [Int: NumberBuffer<Float>]
+    let relations: AttentionRows<Float>?
+  }
+
   /// The last states of documents, and others inside the model; nothing is kept.
-  func states(of part: PackedTokens, taps: Set<Int>) -> (
-    final: NumberBuffer<Float>, taps: [Int: NumberBuffer<Float>]
-  ) {
-    let pass = graph.forward(part, weights: weights.base, remembers: false, taps: taps)
-    return (pass.final, pass.taps)
+  func insight(into part: PackedTokens, taps: Set<Int>, relations: Int?) -> Insight {
+    let pass = graph.forward(part, weights: weights.base, remembers: false, taps: taps, relations: relations)
+    return Insight(final: pass.final, taps: pass.taps, relations: pass.relations)
   }
 
   var vocabulary: Int { graph.vocabulary }

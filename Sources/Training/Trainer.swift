@@ -160,7 +160,8 @@ package final class Trainer {
 
   private func takeStep(_ rate: Double) throws {
     let batch = order.next(tokens: settings.batchTokens)
-    let loss = task.step(batch, weights: form.weights(of: weights), into: gradients)
+    let loss = task.step(
+      batch, number: progress.step, weights: form.weights(of: weights), into: gradients)
     form.pull(gradients, at: weights)
     guard loss.isFinite, optimizer.update(weights, gradients, rate: rate).isFinite else {
       throw failure(loss)

@@ -39,6 +39,12 @@ package struct TrainingSettings: Sendable, Equatable {
   /// The weight of states inside the models beside predictions, and how they are compared.
   package var hiddenWeight = 0.0
   package var hiddenLoss = HiddenLossKind.squaredError
+  /// The weight of self-attention relations beside predictions; the relation heads, and the teacher's block, counted from 1: nil for
+  /// as many as divide both models' widths, up to the teacher's heads, and for the last.
+  package var relationWeight = 0.0
+  package var relationHeads, relationLayer: Int?
+  /// The share of batches that the student writes and its teacher judges.
+  package var onPolicy = 0.0
   /// Where the teacher's likeliest tokens are kept, so that it need not be in memory; nil to ask the teacher itself.
   package var teacherCache: TeacherCache?
   /// What of quantized matrices is learned.

@@ -38,6 +38,12 @@ struct QuantizeArguments: ParsableArguments {
   )
   var method: QuantizePass.Method?
 
+  @Option(
+    help:
+      "How much work rounding is worth: usual, or max: in blocks of 4 bits or so each block's codes and scales are learned once more, by gradients of what it puts out (default: usual)."
+  )
+  var effort: RoundingEffort?
+
   @Flag(help: "Quantize tensors that are quantized already.")
   var allowRequantize = false
 
@@ -52,6 +58,9 @@ struct QuantizeArguments: ParsableArguments {
   func validate() throws {
     if [int8, int4, w8a8].filter(\.self).count > 1 {
       throw ValidationError("Choose --int8, --int4 or --w8a8; a recipe file can hold several stages.")
+    }
+    if effort == .max, int8 || w8a8 {
+      throw ValidationError("--effort max belongs to --int4 or a target: 8-bit codes have little to learn.")
     }
     if smooth != nil && !w8a8 { throw ValidationError("--smooth belongs to --w8a8.") }
     if let targetSize, SizeGoal(size: targetSize) == nil {
@@ -71,9 +80,14 @@ struct QuantizeArguments: ParsableArguments {
   /// The pass of the flags; `hasBudget` makes it the smallest that keeps the budget where no flag says more.
   ///
   /// - Parameter ships: whether a target or a budget is met with uniform codes, not with block formats.
-  func pass(hasBudget: Bool, ships: Bool) -> (any Pass)? {
+  func pass(hasBudget: Bool, ships: Bool) throws -> (any Pass)? {
     var pass: QuantizePass
     if ships, let goal = goal ?? (hasBudget && !int8 && !int4 && !w8a8 ? .budget : nil) {
+      guard effort != .max else {
+        throw ValidationError(
+          "--effort max belongs to block formats: --int4, or a target with --format gguf. Uniform codes gain nothing by it."
+        )
+      }
       return ShipPass(goal, allowRequantize: allowRequantize)
     }
     if w8a8 {
@@ -89,12 +103,15 @@ struct QuantizeArguments: ParsableArguments {
       return nil
     }
     pass.method = method
+    pass.effort = effort ?? .usual
     pass.allowRequantize = allowRequantize
     return pass
   }
 }
 
 extension QuantizePass.Method: ExpressibleByArgument {}
+
+extension RoundingEffort: ExpressibleByArgument {}
 
 extension Smoothing: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }

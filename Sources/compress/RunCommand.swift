@@ -110,7 +110,9 @@ struct RunCommand: ParsableCommand {
 
   func validate() throws {
     let isGiven = prune.isGiven || quantize.isGiven || training.isGiven
-    if recipe != nil && (isGiven || quantize.method != nil || quantize.smooth != nil) {
+    if recipe != nil
+      && (isGiven || quantize.method != nil || quantize.smooth != nil || quantize.effort != nil)
+    {
       throw ValidationError("Choose --recipe or flags such as --int4, not both.")
     }
     if recipe == nil && !isGiven && !budget.isGiven {
@@ -179,7 +181,7 @@ struct RunCommand: ParsableCommand {
       // A target is met best by uniform codes, which only this program's safetensors hold.
       let ships = format != .gguf && loading.loader == nil && loading.layout ?? .own == .own
       // A budget beside --prune judges what is pruned; without it, the smallest model that keeps it is looked for.
-      var pass = quantize.pass(
+      var pass = try quantize.pass(
         hasBudget: budget.isGiven && !prune.isGiven && !training.isGiven,
         ships: ships && quantize.method == nil)
       let trained: [any Pass] = [training.distillation].compactMap { $0 } + prune.passes

@@ -61,6 +61,18 @@ struct TrainingArguments: ParsableArguments {
   )
   var hiddenWeight: Double?
 
+  @Option(
+    help:
+      "The weight of self-attention relations of the last block beside predictions, for encoders too (default: 0)."
+  )
+  var relationWeight: Double?
+
+  @Option(
+    help:
+      "The share of batches that are written by the student, from beginnings of the text on, and judged by the model, 0 to 1 (default: 0)."
+  )
+  var onPolicy: Double?
+
   @Option(help: "The tokens of a step of training (default: 4096).")
   var batchTokens: Int?
 
@@ -100,7 +112,7 @@ struct TrainingArguments: ParsableArguments {
   private var hasOptions: Bool {
     trainSteps != nil || trainMinutes != nil || learningRate != nil || temperature != nil || loss != nil
       || textWeight != nil || batchTokens != nil || precision != nil || teacherCache != nil
-      || hiddenWeight != nil
+      || hiddenWeight != nil || relationWeight != nil || onPolicy != nil
   }
 
   func validate() throws {
@@ -129,6 +141,12 @@ struct TrainingArguments: ParsableArguments {
     }
     if let hiddenWeight, !(0...1000).contains(hiddenWeight) {
       throw ValidationError("--hidden-weight must be from 0 to 1000.")
+    }
+    if let relationWeight, !(0...1000).contains(relationWeight) {
+      throw ValidationError("--relation-weight must be from 0 to 1000.")
+    }
+    if let onPolicy, !(0...1).contains(onPolicy) {
+      throw ValidationError("--on-policy must be from 0 to 1.")
     }
     if let teacherTokens, !(1...1 << 20).contains(teacherTokens) {
       throw ValidationError("--teacher-tokens must be from 1 to \(1 << 20).")
@@ -159,6 +177,8 @@ struct TrainingArguments: ParsableArguments {
     if let textWeight { options.textWeight = textWeight }
     if let batchTokens { options.batchTokens = batchTokens }
     if let hiddenWeight { options.hiddenWeight = hiddenWeight }
+    if let onPolicy { options.onPolicy = onPolicy }
+    if let relationWeight { options.relationWeight = relationWeight }
     if let precision { _ = options.setPrecision(precision) }
     if teacherCache != nil { options.teacherTokens = teacherTokens ?? TrainingArguments.keptTokens }
     return options

@@ -101,6 +101,45 @@ struct BadInputTests {
     try refused("model", in: scratch, status: 64, ["holds other things"], arguments: ["-o", "precious"])
   }
 
+  @Test("text to learn from that is none")
+  func trainingText() throws {
+    let scratch = try Scratch()
+    try scratch.copy(Reference.folder, to: "model")
+    let refusals: [(name: String, texts: [(String, String)], words: [String])] = [
+      ("empty.txt", [("empty.txt", "")], ["empty.txt", "the text is empty"]),
+      ("blank.txt", [("blank.txt", " \n\t\n\n")], ["blank.txt", "there is no text in it"]),
+      ("blank.jsonl", [("blank.jsonl", "{\"text\": \" \"}\n{\"text\": \"\"}\n")], ["there is no text in it"]),
+      (
+        "none", [("none/read.me", "This is no text.")],
+        ["none", "the folder has no text: .txt, .jsonl are read"]
+      ),
+      (
+        "blanks", [("blanks/a.txt", ""), ("blanks/b.txt", "\n \n")],
+        ["blanks", "the folder's texts are empty"]
+      ),
+      ("short.txt", [("short.txt", "This is short.\n")], ["short.txt", "too few to learn from", "--train"]),
+    ]
+    for refusal in refusals {
+      for (file, text) in refusal.texts { try scratch.write(Array(text.utf8), to: file) }
+      try refused(
+        "model", in: scratch, refusal.words, arguments: ["--recover", "5", "--train", refusal.name])
+    }
+    try refused(
+      "model", in: scratch, status: 74, ["nowhere", "No such file"],
+      arguments: ["--recover", "5", "--train", "nowhere"])
+  }
+
+  @Test("effort that gains nothing is refused")
+  func effort() throws {
+    let scratch = try Scratch()
+    for flags in [["--int8"], ["--target-bpw", "4"]] {
+      let outcome = try Program.run([Reference.model, "--effort", "max"] + flags, in: scratch.path)
+      #expect(outcome.status == 64)
+      #expect(outcome.errors.contains("--effort max belongs to"), "\(outcome.errors)")
+    }
+    #expect(scratch.contents.isEmpty)
+  }
+
   @Test("a recipe with an unknown key is refused with its line")
   func recipe() throws {
     let scratch = try Scratch()

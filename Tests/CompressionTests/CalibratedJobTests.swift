@@ -63,6 +63,27 @@ struct CalibratedJobTests {
     #expect(all[0] == all[1] && all[0] == all[2])
   }
 
+  @Test("rounding that is learned ends no worse on held-out text, in the same bytes on one and three threads")
+  func effort() throws {
+    let before = Parallel.threadCount
+    defer { Parallel.threadCount = before }
+    var pass = QuantizePass(.format(.q4_0), embeddings: .q6_k)
+    let usual = try run(pass, tokens: 1024)
+    pass.effort = .max
+    let all = try [1, 3].map { count in
+      Parallel.threadCount = count
+      return try run(pass, tokens: 1024)
+    }
+    #expect(all[0].artifact == all[1].artifact)
+    let report = all[0].report
+    #expect(
+      report.notes.contains {
+        $0.contains("rounding learned in ") || $0.contains("learned rounding was undone")
+      }, "\(report.notes)")
+    #expect(report.size.tensorBytes == usual.report.size.tensorBytes)
+    #expect(try #require(report.divergence?.median) < 1.2 * #require(usual.report.divergence?.median))
+  }
+
   @Test("calibrated on two tokens it still gives a model")
   func fewTokens() throws {
     let report = try run(QuantizePass(.int4), tokens: 2).report

@@ -257,14 +257,18 @@ struct DistillJobTests {
         training: {text: books.txt, tokens: 100000, held-out: 0.1}
         stages:
           - distill: {layers: 4, width: 0.75, steps: 200, loss: jsd, beta: 0.25, temperature: 2, schedule: linear}
+          - distill: {layers: 3, relation-weight: 0.5, relation-heads: 4, relation-layer: 2, on-policy: 0.25}
+          - quantize: {format: q4_0, effort: max}
           - recover: {minutes: 2.5, learning-rate: 0.0001, text-weight: 0.1, recompute: true}
         """, path: "r.yaml")
     #expect(recipe.trains && recipe.training.text == "books.txt" && recipe.training.context == 512)
-    #expect(recipe.name == "distill-layers4-width75-recover")
+    #expect(recipe.name == "distill-layers4-width75-distill-layers3-q4_0-recover")
     #expect(try Recipe(yaml: recipe.yaml, path: "again").yaml == recipe.yaml)
     for (stage, message) in [
       ("distill: {steps: 5}", "give some of 'layers'"), ("distill: {width: 1.5}", "a number from 0.001 to 1"),
       ("distill: {params: 0.5, layers: 2}", "give 'params' or sizes, not both"),
+      ("quantize: {format: int4, effort: great}", "unknown effort 'great'"),
+      ("recover: {on-policy: 2}", "a number from 0.0 to 1.0"),
       ("recover: {loss: mse}", "unknown loss 'mse'"), ("recover: {step: 5}", "unknown key 'step'"),
     ] {
       let error = #expect(throws: RecipeError.self) {

@@ -26,6 +26,9 @@ struct CalibrationSource {
     var done: String { self == .calibration ? "calibrated" : "trained" }
   }
 
+  /// The fewest tokens that something can be learned from.
+  private static let fewestToLearn = 256
+
   /// What a text became.
   private struct Cut {
     var name: String
@@ -73,6 +76,12 @@ struct CalibrationSource {
       ? (chosen, []) : CalibrationCut.divide(chosen, share: plan.heldOut, bos: bos)
     var set = CalibrationSet(
       sequences: observed, heldOut: heldOut, name: cut.name, sha256: cut.sha256, notes: cut.notes)
+    guard purpose == .calibration || set.tokenCount >= CalibrationSource.fewestToLearn else {
+      throw EvaluationError(
+        .tooShort, plan.text ?? cut.name,
+        "\(set.tokenCount) tokens of text are too few to learn from and hold a part out; give more with --train"
+      )
+    }
     let summary = try summary(set, cut, context: context, vocabulary: architecture.vocabularySize, tokenizer)
     set.summary = summary
     set.notes = [describe(summary)] + set.notes

@@ -42,14 +42,15 @@ struct CalibrationText: Sendable {
     }
   }
 
-  private init(file path: String, forEncoder: Bool) throws {
+  private init(file path: String, forEncoder: Bool, allowsBlank: Bool = false) throws {
     let file = try MappedFile(path: path)
     guard file.region.count <= CalibrationText.byteLimit else {
       throw CalibrationText.tooLong(path, file.region.count)
     }
     do {
       try self.init(
-        name: (path as NSString).lastPathComponent, bytes: file.region.array, forEncoder: forEncoder)
+        name: (path as NSString).lastPathComponent, bytes: file.region.array, forEncoder: forEncoder,
+        allowsBlank: allowsBlank)
     } catch var error as EvaluationError {
       error.place = path
       throw error
@@ -79,11 +80,13 @@ struct CalibrationText: Sendable {
         empty += 1
         continue
       }
-      documents += try CalibrationText(file: place, forEncoder: forEncoder).documents
+      documents += try CalibrationText(file: place, forEncoder: forEncoder, allowsBlank: true).documents
     }
     sha256 = Array(lines.utf8).withUnsafeBytes { FileHash.sha256(of: $0) }
     if empty > 0 { notes.append("\(empty) of the calibration folder's \(names.count) files are empty") }
-    guard !documents.isEmpty else { throw EvaluationError(.tooShort, path, "the folder's texts are empty") }
+    guard documents.contains(where: { !CalibrationText.isBlank($0) }) else {
+      throw EvaluationError(.tooShort, path, "the folder's texts are empty")
+    }
   }
 
   private static func entries(of path: String) throws -> [String] {
@@ -94,7 +97,9 @@ struct CalibrationText: Sendable {
   }
 
   /// The text `bytes`: what an evaluation would read as documents, or as sentences.
-  init(name: String, bytes: [UInt8], forEncoder: Bool) throws {
+  ///
+  /// - Parameter allowsBlank: whether it may be white space alone, as one of several.
+  init(name: String, bytes: [UInt8], forEncoder: Bool, allowsBlank: Bool = false) throws {
     let text = try EvaluationText(name: name, bytes: bytes)
     var documents = text.documents
     if forEncoder {
@@ -104,7 +109,15 @@ struct CalibrationText: Sendable {
         : try EncoderText(name: name, bytes: bytes).sentences
     }
     self.init(name: name, sha256: text.sha256, documents: documents.filter { !$0.isEmpty })
-    guard !self.documents.isEmpty else { throw EvaluationError(.tooShort, name, "there is no text in it") }
+    guard
+      allowsBlank && !self.documents.isEmpty
+        || self.documents.contains(where: { !CalibrationText.isBlank($0) })
+    else { throw EvaluationError(.tooShort, name, "there is no text in it") }
+  }
+
+  /// Whether a text is white space alone.
+  private static func isBlank(_ text: [UInt8]) -> Bool {
+    text.allSatisfy { $0 == 0x20 || (0x09...0x0D).contains($0) }
   }
 
   private init(name: String, sha256: String, documents: [[UInt8]]) {

@@ -32,6 +32,12 @@ public struct TrainingOptions: Sendable, Equatable {
   /// The weight of states inside the models beside predictions.
   public var hiddenWeight = 0.0
   package var hiddenLoss = HiddenLossKind.squaredError
+  /// The share of batches that the student writes and its teacher judges.
+  public var onPolicy = 0.0
+  /// The weight of self-attention relations beside predictions.
+  public var relationWeight = 0.0
+  /// The relation heads, nil for as many as divide both models' widths; the teacher's block, counted from 1, nil for the last.
+  public var relationHeads, relationLayer: Int?
   package var tuning = CodedWeights.Tuning.auto
   package var loss = DistillationLoss.Kind.forwardKL
   package var schedule = TrainingSettings.Schedule.cosine
@@ -69,7 +75,8 @@ public struct TrainingOptions: Sendable, Equatable {
   static let keys = [
     "steps", "minutes", "learning-rate", "schedule", "loss", "temperature", "beta", "text-weight",
     "batch-tokens", "recompute", "precision", "tune", "code-rate",
-    "teacher-tokens", "hidden-weight", "hidden-loss",
+    "teacher-tokens", "hidden-weight", "hidden-loss", "relation-weight", "relation-heads", "relation-layer",
+    "on-policy",
   ]
 
   init(_ options: inout RecipeMapping) throws(RecipeError) {
@@ -96,6 +103,10 @@ public struct TrainingOptions: Sendable, Equatable {
       }
       hiddenLoss = known
     }
+    relationWeight = try options.number("relation-weight", in: 0...1000) ?? relationWeight
+    relationHeads = try options.integer("relation-heads", in: 1...4096)
+    relationLayer = try options.integer("relation-layer", in: 1...4096)
+    onPolicy = try options.number("on-policy", in: 0...1) ?? onPolicy
     teacherTokens = try options.integer("teacher-tokens", in: 1...1 << 20)
     if let name = try options.string("tune"), !setTuning(name) {
       throw options.failure(
@@ -134,6 +145,12 @@ public struct TrainingOptions: Sendable, Equatable {
       object["hidden-weight"] = .number(hiddenWeight)
       object["hidden-loss"] = .string(hiddenLoss.rawValue)
     }
+    if relationWeight > 0 {
+      object["relation-weight"] = .number(relationWeight)
+      if let relationHeads { object["relation-heads"] = .integer(relationHeads) }
+      if let relationLayer { object["relation-layer"] = .integer(relationLayer) }
+    }
+    if onPolicy > 0 { object["on-policy"] = .number(onPolicy) }
     if let teacherTokens { object["teacher-tokens"] = .integer(teacherTokens) }
   }
 
@@ -152,6 +169,9 @@ public struct TrainingOptions: Sendable, Equatable {
     settings.tuning = tuning
     settings.hiddenWeight = hiddenWeight
     settings.hiddenLoss = hiddenLoss
+    settings.relationWeight = relationWeight
+    settings.onPolicy = onPolicy
+    (settings.relationHeads, settings.relationLayer) = (relationHeads, relationLayer)
     settings.schedule = schedule
     settings.batchTokens = batchTokens
     settings.loss.kind = loss

@@ -87,6 +87,8 @@ public struct QuantizePass: Pass {
   public var embeddings: TensorFormat?
   /// What is done about outliers of activations; only for `w8a8`.
   public var smoothing = Smoothing.chosen
+  /// How much work rounding is worth.
+  public var effort = RoundingEffort.usual
   /// Whether tensors that are quantized already may be quantized again.
   public var allowRequantize: Bool
 
@@ -125,15 +127,17 @@ public struct QuantizePass: Pass {
     self.init(
       target, method: method, embeddings: embeddings,
       allowRequantize: try options.boolean("allow-requantize") ?? false)
+    effort = try RoundingEffort(&options)
     if target == .format(.w8a8) { smoothing = try Smoothing(&options) ?? .chosen }
     try options.finish(
-      known: ["format", "method", "embeddings", "allow-requantize", "target-size", "target-bpw"]
+      known: ["format", "method", "embeddings", "allow-requantize", "target-size", "target-bpw", "effort"]
         + (target == .format(.w8a8) ? ["smooth"] : []))
   }
 
   public var options: JSONValue {
     var object = JSONObject([("format", .string(target.name)), ("allow-requantize", .bool(allowRequantize))])
     if target == .format(.w8a8) { object["smooth"] = smoothing.option }
+    if effort != .usual { object["effort"] = .string(effort.rawValue) }
     if let method { object["method"] = .string(method.rawValue) }
     if let embeddings { object["embeddings"] = .string(embeddings.rawValue) }
     if case .mixed(let goal) = target, let option = goal.option { object[option.key] = option.value }
@@ -143,6 +147,7 @@ public struct QuantizePass: Pass {
   public var label: String { target.name }
 
   public func plan(for checkpoint: Checkpoint) throws -> PassPlan {
+    try effort.check(checkpoint)
     if target == .format(.w8a8), method == .awq {
       throw PassError(
         "w8a8 scales columns for activations and weights together: use the method gptq, imatrix or rtn")
@@ -167,6 +172,15 @@ public struct QuantizePass: Pass {
   }
 
   public func apply(_ plan: PassPlan, to checkpoint: Checkpoint, in context: PassContext) throws -> PassResult
+  {
+    let result = try rounded(plan, checkpoint, in: context)
+    var limit: Int?
+    if case .mixed(let goal) = target { limit = goal.bytes(parameters: checkpoint.parameterCount) }
+    return try effort.applied(to: result, of: checkpoint, in: context, limit: limit)
+  }
+
+  private func rounded(_ plan: PassPlan, _ checkpoint: Checkpoint, in context: PassContext) throws
+    -> PassResult
   {
     if case .mixed(let goal) = target {
       guard let calibration = context.calibration else {
@@ -229,6 +243,7 @@ public struct QuantizePass: Pass {
 
   public var needs: ObservationNeed {
     if case .mixed = target { return .gram }
+    if effort == .max { return .gram }
     return switch method ?? .gptq {
     case .rtn where target == .format(.w8a8) && smoothing != .none: .columnNorms
     case .rtn: .nothing

@@ -69,6 +69,29 @@ final class CodedGrid: CodedTensor {
     numbers.update(from: first.base, count: rows * columns)
   }
 
+  func writeNumbers(of weights: UnsafePointer<Float>, to numbers: UnsafeMutablePointer<Float>) {
+    nonisolated(unsafe) let (weights, numbers) = (weights, numbers)
+    let (first, scales, offsets, columns) = (first, scales, offsets, columns)
+    forEachGroup { row, group, _, range in
+      let (scale, offset) = (scales.base[group], offsets.base[group])
+      for column in range {
+        let place = row * columns + column
+        let level = scale == 0 ? .nan : (weights[place] - offset) / scale
+        numbers[place] = CodedRounding.within(self.between(level), of: first.base[place])
+      }
+    }
+  }
+
+  /// The number of `level`, between the codes of the levels around it.
+  private func between(_ level: Float) -> Float {
+    guard !grid.isUniform, level.isFinite else { return level }
+    let count = grid.levels.count
+    var place = 0
+    while place < count - 2, levels.base[place + 1] <= level { place += 1 }
+    let (low, high) = (levels.base[place], levels.base[place + 1])
+    return Float(place) + (level - low) / (high - low)
+  }
+
   /// What a field is multiplied by: its factor, as half precision has the product.
   private func factor(_ place: Int, _ factors: UnsafePointer<Float>) -> Float {
     let number = numbers.base[place]

@@ -17,6 +17,8 @@ protocol CodedTensor: AnyObject, Sendable {
   var movesCodes: Bool { get }
   /// The codes at the start.
   func writeCodes(to numbers: UnsafeMutablePointer<Float>)
+  /// The numbers that weights would have between the codes, as far as they round to the codes at the start.
+  func writeNumbers(of weights: UnsafePointer<Float>, to numbers: UnsafeMutablePointer<Float>)
   /// The weights of rounded codes and scales.
   func write(
     codes: UnsafePointer<Float>, factors: UnsafePointer<Float>, to weights: UnsafeMutablePointer<Float>)
@@ -35,6 +37,12 @@ protocol CodedTensor: AnyObject, Sendable {
 enum CodedRounding {
   /// The nearest whole number, ties to even, of a number between −2²² and 2²².
   @inline(__always) static func whole(_ x: Float) -> Float { (x + 12_582_912) - 12_582_912 }
+
+  /// The number nearest to `number` that still rounds to `first`, with a margin for the last bits.
+  @inline(__always) static func within(_ number: Float, of first: Float) -> Float {
+    guard number.isFinite else { return first }
+    return first + min(max(number - first, -0.49), 0.49)
+  }
 
   /// The code of `number`, which began at `first`.
   @inline(__always) static func code(_ number: Float, from first: Float, margin: Float) -> Float {

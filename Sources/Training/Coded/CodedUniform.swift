@@ -34,6 +34,20 @@ final class CodedUniform: CodedTensor {
     numbers.update(from: first.base, count: rows * columns)
   }
 
+  func writeNumbers(of weights: UnsafePointer<Float>, to numbers: UnsafeMutablePointer<Float>) {
+    nonisolated(unsafe) let (weights, numbers) = (weights, numbers)
+    let (first, rowScales, columnScales, columns) = (first, rowScales, columnScales, columns)
+    forEachRows(rows, columns) { range in
+      for row in range {
+        for column in 0..<columns {
+          let place = row * columns + column
+          let number = weights[place] / (rowScales.base[row] * columnScales.base[column])
+          numbers[place] = CodedRounding.within(number, of: first.base[place])
+        }
+      }
+    }
+  }
+
   /// A column's scale as it is stored: unchanged where its factor is too small for a step of its few bits.
   private func scale(_ column: Int, _ factors: UnsafePointer<Float>) -> Float {
     let before = columnScales.base[column]

@@ -86,6 +86,31 @@ package final class CodedWeights: WeightForm {
     return result
   }
 
+  /// Moves the codes of `parameters` to where the weights of `original`, which has the same tensors, lie between them, as far as they
+  /// round to the same codes.
+  ///
+  /// - Parameter names: the tensors that are moved.
+  package func approach(_ original: Checkpoint, _ parameters: NumberBuffer<Float>, names: Set<String>) throws
+  {
+    for tensor in tensors where tensor.movesCodes && names.contains(tensor.entry.name) {
+      guard let weights = original.tensor(tensor.entry.name), weights.shape == tensor.entry.shape else {
+        continue
+      }
+      let values = NumberBuffer(try weights.values())
+      tensor.writeNumbers(of: values.base, to: parameters.base + tensor.entry.offset)
+    }
+  }
+
+  /// The runs of parameters that are codes, and those that are factors of scales.
+  package var runs: (codes: [(range: Range<Int>, isSparse: Bool)], factors: [Range<Int>]) {
+    (
+      tensors.filter(\.movesCodes).map {
+        ($0.entry.offset..<$0.entry.offset + $0.entry.count, $0.entry.isSparse)
+      },
+      zip(tensors, factors).map { $1..<$1 + $0.factorCount }
+    )
+  }
+
   /// The weights of rounded codes and scales; valid until the next call.
   package func weights(of parameters: NumberBuffer<Float>) -> NumberBuffer<Float> {
     for entry in plain {
