@@ -15,7 +15,48 @@ extension TensorFormat {
   }
 }
 
+extension TensorFormat {
+  /// The exponent's bits of weights of 16 bits, which are all set in what is infinite or no number; nil for other formats.
+  fileprivate var halfExponent: Int16? {
+    switch self {
+    case .f16: 0x7C00
+    case .bf16: 0x7F80
+    default: nil
+    }
+  }
+}
+
 extension StoredRows {
+  /// Whether the stored bits tell that all weights are finite; false where they do not, which says nothing.
+  func hasFiniteBits() -> Bool { hasFiniteHalves() || hasFiniteScales() }
+
+  /// The same for weights of 16 bits.
+  private func hasFiniteHalves() -> Bool {
+    guard let exponent = codec.format.halfExponent else { return false }
+    let pieces = RowPieces(rows: rows, columns: columns)
+    let isFinite = Locked(true)
+    Parallel.forEach(pieces.count) { piece in
+      let range = pieces.range(piece)
+      let start = bytes.base + range.lowerBound * bytesPerRow
+      let count = range.count * bytesPerRow
+      let mask = SIMD32<Int16>(repeating: exponent)
+      var highest = SIMD32<Int16>()
+      var place = 0
+      while place + 64 <= count {
+        let halves = start.loadUnaligned(fromByteOffset: place, as: SIMD32<Int16>.self)
+        highest = pointwiseMax(highest, halves & mask)
+        place += 64
+      }
+      var last = highest.max()
+      while place < count {
+        last = max(last, start.loadUnaligned(fromByteOffset: place, as: Int16.self) & exponent)
+        place += 2
+      }
+      if last == exponent { isFinite.withLock { $0 = false } }
+    }
+    return isFinite.withLock { $0 }
+  }
+
   /// Whether scales alone tell that all weights are finite; false where they do not, which says nothing.
   ///
   /// The largest half is 65504 and no code times scale exceeds 2¹⁶, so no product leaves the range of floats.
