@@ -1,3 +1,4 @@
+import CKernels
 import TensorCore
 
 extension TensorFormat {
@@ -17,7 +18,7 @@ extension TensorFormat {
 
 extension TensorFormat {
   /// The exponent's bits of weights of 16 bits, which are all set in what is infinite or no number; nil for other formats.
-  fileprivate var halfExponent: Int16? {
+  fileprivate var halfExponent: UInt16? {
     switch self {
     case .f16: 0x7C00
     case .bf16: 0x7F80
@@ -38,21 +39,9 @@ extension StoredRows {
     Parallel.forEach(pieces.count) { piece in
       let range = pieces.range(piece)
       let start = bytes.base + range.lowerBound * bytesPerRow
-      let count = range.count * bytesPerRow
-      let mask = SIMD32<Int16>(repeating: exponent)
-      var highest = SIMD32<Int16>()
-      var place = 0
-      while place + 64 <= count {
-        let halves = start.loadUnaligned(fromByteOffset: place, as: SIMD32<Int16>.self)
-        highest = pointwiseMax(highest, halves & mask)
-        place += 64
+      if ck_has_half_exponent(start, range.count * columns, exponent) != 0 {
+        isFinite.withLock { $0 = false }
       }
-      var last = highest.max()
-      while place < count {
-        last = max(last, start.loadUnaligned(fromByteOffset: place, as: Int16.self) & exponent)
-        place += 2
-      }
-      if last == exponent { isFinite.withLock { $0 = false } }
     }
     return isFinite.withLock { $0 }
   }

@@ -22,11 +22,19 @@ extension ArtifactFile {
     let manifest = try seekable.manifest()
     let (container, index) = try header(of: seekable, manifest: manifest)
     if let manifest { try check(manifest, container: container, index, seekable) }
-    let bytes = TensorReader(seekable, index.tensors).tensors()
-    let tensors = index.tensors.compactMap { entry in
-      bytes[entry.name].map {
-        StoredTensor(name: entry.name, shape: entry.shape, format: entry.format, bytes: $0)
-      }
+    let tensors = index.tensors.map { entry in
+      StoredTensor(
+        name: entry.name, shape: entry.shape, format: entry.format,
+        bytes: TensorBytes(
+          count: entry.range.count,
+          make: {
+            seekable.expect(upTo: entry.range.upperBound)
+            return try seekable.read(entry.range, what: "tensor '\(entry.name)'")
+          },
+          start: {
+            let start = entry.range.lowerBound
+            return try seekable.read(start..<start + $0, what: "tensor '\(entry.name)'")
+          }))
     }
     return source(container, index, tensors, file, manifest)
   }

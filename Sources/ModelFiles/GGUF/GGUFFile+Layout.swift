@@ -1,8 +1,8 @@
 public import TensorCore
 
 extension GGUFFile {
-  /// The layout that gives a GGUF file again, byte for byte; nil where that cannot be said in a layout: something other than a few
-  /// zeros lies between or behind its tensors.
+  /// The layout that gives a GGUF file again, byte for byte; nil where that cannot be said in a layout: something other than the
+  /// zeros of its alignment lies between or behind its tensors.
   ///
   /// - Parameter file: the whole file.
   /// - Throws: ``ModelFileError`` as ``read(_:)`` does.
@@ -13,13 +13,14 @@ extension GGUFFile {
         $1.range.lowerBound, $1.range.upperBound, $1.name
       )
     }
+    let alignment = index.metadata["general.alignment"]?.intValue ?? GGUFWriter.defaultAlignment
     let start = entries.first?.range.lowerBound ?? file.count
     var layout = ContainerLayout(
       container: "gguf", prefix: file.slice(0..<start), tensors: [], size: file.count)
     for (place, entry) in entries.enumerated() {
       let end = entry.range.upperBound
       let next = place + 1 < entries.count ? entries[place + 1].range.lowerBound : file.count
-      guard end <= next, next - end <= paddingLimit else { return nil }
+      guard end <= next, next - end < alignment else { return nil }
       let isZero = withExtendedLifetime(file) { file.buffer[end..<next].allSatisfy { $0 == 0 } }
       guard isZero else { return nil }
       let tensor = StoredTensor(
@@ -29,7 +30,4 @@ extension GGUFFile {
     }
     return layout
   }
-
-  /// More than any alignment in use.
-  private static let paddingLimit = 1 << 16
 }
