@@ -84,7 +84,10 @@ let package = Package(
       name: "TestSupport", dependencies: ["TensorCore"], path: "Tests/TestSupport",
       swiftSettings: settings),
     .testTarget(
-      name: "TensorCoreTests", dependencies: ["TensorCore", "CKernels", "TestSupport"],
+      name: "TensorCoreTests",
+      dependencies: [
+        "TensorCore", "CKernels", "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "WeightCodecsTests", dependencies: ["WeightCodecs", "TensorCore", "CKernels", "TestSupport"],

@@ -70,3 +70,15 @@ void ck_decode_row(int format, const void *bytes, float *out, size_t count) {
 #endif
   scalar_row(format, bytes, out, count);
 }
+
+int ck_has_half_exponent(const void *halves, size_t count, uint16_t exponent) {
+  const uint8_t *bytes = halves;
+  uint16_t found = 0;
+  // Compilers make vectors of such a loop; most rows have none, so it never stops early.
+  for (size_t i = 0; i < count; i++) {
+    uint16_t half;
+    __builtin_memcpy(&half, bytes + 2 * i, 2);
+    found |= (half & exponent) == exponent ? 0xffff : 0;
+  }
+  return found != 0;
+}

@@ -71,9 +71,10 @@ public struct Conversion: Sendable {
       for place in converted.tensors.indices { converted.tensors[place].keptLimit = nil }
     }
     let sparse = keepsSparse ? try converted.sparseBitmaskContents() : nil
-    let layout =
+    var layout =
       try sparse.map { try SafetensorsWriter.layout(tensors: $0.tensors, metadata: $0.metadata) }
       ?? ContainerOutput.layout(of: converted, in: container, packed: self.layout)
+    if packed != nil, pass == nil { layout = try repeating(checkpoint.source, like: layout) ?? layout }
     if let loader {
       let packed = container == .safetensors ? try converted.packedLayout(self.layout) : nil
       try JobPlan.located(checkpoint.source.path) {
@@ -93,6 +94,26 @@ public struct Conversion: Sendable {
       try checkpoint.refuseNonfinite(observer: observer)
       throw error
     }
+  }
+
+  /// The layout of a GGUF file that is packed as it is: whatever else it says about itself stays, and unpacking gives the same
+  /// file. Nil where the tensors of `layout` are others than the file's.
+  private func repeating(_ source: ModelSource, like layout: ContainerLayout) throws -> ContainerLayout? {
+    guard container == .gguf, source.container == .gguf, source.files.count == 1, let file = source.wholeFile,
+      var same = try GGUFFile.layout(repeating: file, path: source.path),
+      same.tensors.count == layout.tensors.count
+    else { return nil }
+    let made = Dictionary(
+      layout.tensors.map { ($0.tensor.name, $0.tensor) }, uniquingKeysWith: { first, _ in first })
+    for place in same.tensors.indices {
+      let tensor = same.tensors[place].tensor
+      guard let other = made[tensor.name], other.format == tensor.format, other.shape == tensor.shape else {
+        return nil
+      }
+      same.tensors[place].tensor.stream = other.stream
+    }
+    same.notes = layout.notes
+    return same
   }
 
   /// The tensors that are rounded while they are written: encoders look at every weight, so a look before that would only read
@@ -167,10 +188,15 @@ public struct Conversion: Sendable {
     _ layout: ContainerLayout, to path: String, level: Int, _ checkpoint: Checkpoint,
     _ observer: @escaping JobObserver
   ) throws -> Int {
-    let source = SourceHashes(of: checkpoint.source.files)
+    // A file that is packed as it is has the hash of what is packed.
+    let whole = checkpoint.source.files.count == 1 ? checkpoint.source.wholeFile : nil
+    let original = whole.flatMap { layout.mayRepeat($0) ? $0 : nil }
+    let source = SourceHashes(of: checkpoint.source.files, beside: original == nil)
     let recipe = pass.map { JSONValue.object(JSONObject([(type(of: $0).name, $0.options)])) } ?? .null
     return try ArtifactFile.write(
-      layout, to: path, level: level, recipe: recipe, source: try source.hashes(), toolVersion: toolVersion
+      layout, to: path, level: level, recipe: recipe, source: try source.hashes(),
+      original: original.map { (SourceHashes.name(of: checkpoint.source.files[0]), $0) },
+      toolVersion: toolVersion
     ) { done, total in
       observer(.progress(step: "pack", fraction: Double(done) / Double(max(1, total))))
     }.bytes
@@ -218,9 +244,11 @@ private final class SourceHashes: Sendable {
   private let group = DispatchGroup()
 
   /// Starts hashing on another thread, where there may be one.
-  init(of files: [String]) {
+  ///
+  /// - Parameter beside: whether to; else they are made when they are asked for, if ever.
+  init(of files: [String], beside: Bool) {
     self.files = files
-    guard Parallel.threadCount > 1 else { return }
+    guard beside, Parallel.threadCount > 1 else { return }
     DispatchQueue.global(qos: .userInitiated).async(group: group) { [files, result] in
       let made = Result { try SourceHashes.hashes(of: files) }
       result.withLock { $0 = made }
@@ -233,9 +261,11 @@ private final class SourceHashes: Sendable {
     return try result.withLock { $0 }?.get() ?? SourceHashes.hashes(of: files)
   }
 
+  /// What a file is called in a manifest.
+  static func name(of file: String) -> String { (file as NSString).lastPathComponent }
+
   private static func hashes(of files: [String]) throws -> [String: String] {
-    var hashes: [String: String] = [:]
-    for file in files { hashes[(file as NSString).lastPathComponent] = try FileHash.sha256(ofFile: file) }
-    return hashes
+    let hashes = try FileHash.sha256(ofFiles: files)
+    return Dictionary(zip(files.map(name), hashes), uniquingKeysWith: { $1 })
   }
 }

@@ -121,10 +121,10 @@ public struct Job: Sendable {
   }
 
   private func runContext(_ plan: JobPlan) throws -> RunContext {
-    var source: [String: String] = [:]
-    for file in plan.checkpoint.source.files {
-      source[(file as NSString).lastPathComponent] = try FileHash.sha256(ofFile: file)
-    }
+    let files = plan.checkpoint.source.files
+    let source = Dictionary(
+      zip(files.map { ($0 as NSString).lastPathComponent }, try FileHash.sha256(ofFiles: files)),
+      uniquingKeysWith: { $1 })
     return RunContext(
       model: plan.checkpoint.name, source: source, toolVersion: toolVersion, command: commandLine,
       threads: Parallel.threadCount, seed: recipe.seed, machine: .current())

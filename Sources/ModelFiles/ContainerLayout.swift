@@ -78,6 +78,12 @@ public struct ContainerLayout: Sendable {
     self.notes = notes
   }
 
+  /// Whether the file may turn out to be a copy of `file`: it has the same size and header.
+  package func mayRepeat(_ file: ByteRegion) -> Bool {
+    guard file.count == size, prefix.count <= size else { return false }
+    return withExtendedLifetime((file, prefix)) { file.buffer.starts(with: prefix.buffer) }
+  }
+
   /// Writes the whole file. Tensors that can be made in pieces go straight into sinks that take them; of others, on more than
   /// one thread, the next is made while one is written, so two are in memory.
   ///

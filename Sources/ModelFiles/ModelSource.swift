@@ -27,6 +27,8 @@ public struct ModelSource: Sendable {
   public var tokenizerFiles: [TokenizerFile] = []
   /// `generation_config.json`, if there.
   public var generation: JSONValue?
+  /// The whole file, where the source is one GGUF or safetensors file; its tensors are slices of it.
+  public var wholeFile: ByteRegion?
   /// The manifest, when the source was one of our artifacts.
   public var manifest: ArtifactManifest?
   /// Remarks for the report: "2 integer tensors left out" …

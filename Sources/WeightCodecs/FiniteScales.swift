@@ -1,3 +1,4 @@
+import CKernels
 import TensorCore
 
 extension TensorFormat {
@@ -15,7 +16,36 @@ extension TensorFormat {
   }
 }
 
+extension TensorFormat {
+  /// The exponent's bits of weights of 16 bits, which are all set in what is infinite or no number; nil for other formats.
+  fileprivate var halfExponent: UInt16? {
+    switch self {
+    case .f16: 0x7C00
+    case .bf16: 0x7F80
+    default: nil
+    }
+  }
+}
+
 extension StoredRows {
+  /// Whether the stored bits tell that all weights are finite; false where they do not, which says nothing.
+  func hasFiniteBits() -> Bool { hasFiniteHalves() || hasFiniteScales() }
+
+  /// The same for weights of 16 bits.
+  private func hasFiniteHalves() -> Bool {
+    guard let exponent = codec.format.halfExponent else { return false }
+    let pieces = RowPieces(rows: rows, columns: columns)
+    let isFinite = Locked(true)
+    Parallel.forEach(pieces.count) { piece in
+      let range = pieces.range(piece)
+      let start = bytes.base + range.lowerBound * bytesPerRow
+      if ck_has_half_exponent(start, range.count * columns, exponent) != 0 {
+        isFinite.withLock { $0 = false }
+      }
+    }
+    return isFinite.withLock { $0 }
+  }
+
   /// Whether scales alone tell that all weights are finite; false where they do not, which says nothing.
   ///
   /// The largest half is 65504 and no code times scale exceeds 2¹⁶, so no product leaves the range of floats.

@@ -89,7 +89,7 @@ public enum TensorCoding {
     _ bytes: ByteRegion, format: TensorFormat, rows: Int, columns: Int
   ) throws -> (row: Int, column: Int)? {
     let stored = try StoredRows(bytes, format: format, rows: rows, columns: columns)
-    if stored.hasFiniteScales() { return nil }
+    if stored.hasFiniteBits() { return nil }
     let pieces = RowPieces(rows: rows, columns: columns)
     let lowest = Locked<Int?>(nil)
     Parallel.forEach(pieces.count) { piece in

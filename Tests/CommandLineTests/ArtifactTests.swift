@@ -52,6 +52,24 @@ struct ArtifactTests {
     try Refusal.check(["unpack", "artifact"], in: scratch, status: 64, ["-o"])
   }
 
+  @Test("a GGUF file packed as it is comes back byte for byte, whatever it says about itself")
+  func sameFile() throws {
+    let scratch = try Scratch()
+    var plain = [UInt8](try Data(contentsOf: URL(fileURLWithPath: Samples.gguf)))
+    // An entry that our own header would not have.
+    let key = Array("general.file_type".utf8)
+    let place = try #require(plain.indices.first { plain[$0...].starts(with: key) })
+    plain[place + key.count - 1] = UInt8(ascii: "x")
+    try scratch.write(plain, to: "plain.gguf")
+    for arguments in [
+      ["convert", "plain.gguf", "-o", "m.zst", "--pack"], ["unpack", "m.zst", "-o", "back.gguf"],
+      ["verify", "m.zst"],
+    ] {
+      #expect(try Program.run(arguments, in: scratch.path).status == 0)
+    }
+    #expect(try scratch.read("back.gguf") == plain)
+  }
+
   @Test(
     "zstd itself unpacks an artifact to the same bytes",
     .enabled(if: Program.find("zstd") != nil, "no zstd program"))

@@ -13,7 +13,7 @@ compile() {
   local folder="$work/$1" job
   shift
   mkdir "$folder"
-  for source in scalar x86_avx2 x86_avxvnni x86_avx512 arm_neon Kernels decode round sparse x86_vbmi ../../Tests/Kernels/compare; do
+  for source in scalar x86_avx2 x86_avxvnni x86_avx512 arm_neon Kernels decode round sparse sha256 x86_sha arm_sha x86_vbmi ../../Tests/Kernels/compare; do
     "$clang" -std=c17 "$@" -Iinclude -c "$source.c" -o "$folder/$(basename "$source").o" &
   done
   for job in $(jobs -p); do wait "$job"; done

@@ -63,6 +63,53 @@ import Testing
     #expect(outputs.count == 1)
   }
 
+  /// Tensors are decoded ahead where they are loaded in the file's order; any order gives the same bytes, again and again.
+  @Test func tensorsInAnyOrder() throws {
+    let names = (0..<40).map { "tensor \($0)" }
+    let tensors = names.enumerated().map { place, name in
+      ArtifactSamples.tensor(name, [1 + place * 37 % 11, 1000 * (1 + place % 3) + 1], seed: UInt64(place))
+    }
+    let layout = try GGUFWriter.layout(
+      metadata: [GGUFEntry("general.architecture", .string("llama"))], tensors: tensors)
+    let path = folder.file("model.zst")
+    try ArtifactSamples.pack(layout, to: path)
+    var generator = SeededGenerator(seed: 5)
+    let orders = [
+      Array(names.indices), names.indices.reversed(), names.indices.shuffled(using: &generator),
+      names.indices.flatMap { [$0, $0] }, names.indices.map { $0 ^ 3 },
+    ]
+    for order in orders {
+      let source = try ArtifactFile.read(MappedFile(path: path))
+      for place in order {
+        let tensor = try #require(source.tensors.first { $0.name == names[place] })
+        #expect(try ArtifactSamples.contents(tensor) == ArtifactSamples.contents(tensors[place]))
+      }
+    }
+  }
+
+  /// A GGUF file's layout, read from the file, gives the same file; with other bytes between tensors there is none.
+  @Test func layoutOfAFile() throws {
+    let plain = try ArtifactSamples.plain(try ArtifactSamples.layout("gguf", large: true))
+    let layout = try #require(try GGUFFile.layout(repeating: ByteRegion(plain), path: "model.gguf"))
+    #expect(try ArtifactSamples.plain(layout) == plain)
+    let first = try #require(layout.tensors.first { $0.paddingAfter > 0 })
+    var other = plain
+    other[first.offset + first.tensor.bytes.count] = 1
+    #expect(try GGUFFile.layout(repeating: ByteRegion(other), path: "model.gguf") == nil)
+    // The source's hash is that of what was packed, and nobody asks for it otherwise.
+    struct Asked: Error {}
+    let path = folder.file("model.zst")
+    func pack(_ original: [UInt8]) throws -> [String: String]? {
+      try ArtifactFile.write(
+        layout, to: path, source: try { throw Asked() }(), original: ("model.gguf", ByteRegion(original)),
+        toolVersion: "test")
+      return try ArtifactFile.read(MappedFile(path: path)).manifest?.source
+    }
+    #expect(try pack(plain) == ["model.gguf": FileHash.sha256(of: ByteRegion(plain))])
+    #expect(throws: Asked.self) { try pack(other) }
+    #expect(throws: Asked.self) { try pack(plain + [0]) }
+  }
+
   @Test func failingTensorsLeaveNothing() throws {
     struct Broken: Error {}
     var layout = try ArtifactSamples.layout("gguf", large: true)

@@ -6,6 +6,7 @@
 #include "ck_decode.h"
 #include "ck_encode.h"
 #include "ck_feedback.h"
+#include "ck_hash.h"
 #include "ck_machine.h"
 #include "ck_matmul.h"
 #include "ck_product.h"

@@ -110,3 +110,7 @@ static inline float ck_half_to_float(uint16_t half) {
   __builtin_memcpy(&value, &bits, 4);
   return value;
 }
+
+// Whether one of `count` numbers of 16 bits, which may lie anywhere, has all the bits of `exponent` set (0x7c00 for halves, 0x7f80
+// for bfloat16): it is infinite or no number then.
+int ck_has_half_exponent(const void *halves, size_t count, uint16_t exponent);

@@ -1,4 +1,4 @@
-import Crypto
+import Synchronization
 import TensorCore
 
 extension ArtifactFile {
@@ -60,14 +60,18 @@ extension ArtifactFile {
   }
 }
 
-/// Decodes an artifact's parts, each on a thread of its own, into their places in a file. What makes the whole right: the
-/// parts' own hashes, zeros between them, and that no frame is left over. So nothing waits for one hash over all bytes,
-/// which a single thread computes no faster than 2 GB/s.
-private struct PartUnpacker: Sendable {
+/// Decodes an artifact's parts, each on one thread, into their places in a file. What makes the whole right: the parts' own
+/// hashes, zeros between them, and that no frame is left over. So nothing waits for one hash over all bytes, which a single
+/// thread computes no faster than 2 GB/s; and a thread has a few parts open at a time, whose hashes go on together.
+private final class PartUnpacker: Sendable {
   private let file: SeekableFile
   private let parts: [(name: String, part: ArtifactManifest.Part)]
   private let progress: ArtifactFile.Progress?
   private let done = Locked(0)
+  /// The next place in the order of parts.
+  private let next = Atomic<Int>(0)
+  /// The failure of the first part in that order, whatever thread met it when.
+  private let failed = Locked<(order: Int, error: any Error)?>(nil)
 
   init(_ file: SeekableFile, _ manifest: ArtifactManifest, _ progress: ArtifactFile.Progress?) {
     self.file = file
@@ -79,7 +83,13 @@ private struct PartUnpacker: Sendable {
     let frames = try framesOfParts()
     // Large parts first: the threads end at about the same time.
     let order = parts.indices.sorted { (parts[$0].part.count, $1) > (parts[$1].part.count, $0) }
-    try Parallel.forEachThrowing(order.count) { try unpack(parts[order[$0]], frames[order[$0]], take) }
+    let threads = Parallel.threadCount
+    let together = min(HashStream.together, max(1, order.count / (2 * threads)))
+    let queue = PieceQueue(limit: 4 * threads)
+    Parallel.forEach(min(threads, order.count)) { _ in
+      unpack(together, from: order, frames: frames, queue, take)
+    }
+    if let failure = failed.withLock({ $0 }) { throw failure.error }
   }
 
   /// The frames of each part: all there are, in order, the manifest's own left out.
@@ -97,33 +107,70 @@ private struct PartUnpacker: Sendable {
     return ranges
   }
 
+  /// Unpacks parts until none is left, up to `together` of them at a time, a frame of each in turn.
   private func unpack(
-    _ entry: (name: String, part: ArtifactManifest.Part), _ frames: Range<Int>, _ take: TensorBytes.PieceTaker
-  ) throws {
-    var hash = SHA256()
-    let end = entry.part.offset + entry.part.count
-    var place = entry.part.offset
-    for index in frames { try file.checkSize(index, what: entry.name) }
-    let room = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: frames.map { file.frames[$0].decoded.count }.max() ?? 0, alignment: 64)
-    defer { room.deallocate() }
-    for index in frames {
-      let decoded = file.frames[index].decoded
-      guard decoded.lowerBound == place || decoded.isEmpty else { break }
-      let target = UnsafeMutableRawBufferPointer(rebasing: room[..<decoded.count])
-      try file.decode(index, into: target, what: entry.name)
-      let bytes = UnsafeRawBufferPointer(target)
-      let own = min(bytes.count, max(end - place, 0))
-      hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: bytes[..<own]))
-      guard bytes[own...].allSatisfy({ $0 == 0 }) else {
-        throw failure("\(entry.name): the padding behind it is not zero")
+    _ together: Int, from order: [Int], frames: [Range<Int>], _ queue: PieceQueue,
+    _ take: TensorBytes.PieceTaker
+  ) {
+    var open: [OpenPart] = []
+    while true {
+      while open.count < together {
+        let place = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        guard place < order.count else { break }
+        let (name, part) = parts[order[place]]
+        open.append(OpenPart(order: place, name: name, part: part, frames: frames[order[place]]))
       }
-      try take(place, bytes)
-      place = decoded.upperBound
-      report(bytes.count)
+      guard !open.isEmpty else { return }
+      let pieces = open.map { part in attempt(part.order) { try step(part, queue) } ?? nil }
+      HashStream.add(
+        zip(open, pieces).compactMap { part, piece in piece.map { (part.hash, $0.own) } })
+      queue.put(pieces.compactMap(\.self)) { piece in
+        attempt(piece.order) { try take(piece.place, UnsafeRawBufferPointer(piece.bytes)) }
+      }
+      open = zip(open, pieces).compactMap { part, piece in
+        guard piece == nil || part.frames.isEmpty else { return part }
+        attempt(part.order) { try finish(part) }
+        return nil
+      }
     }
-    guard place >= end, hash.finalize().hexadecimal == entry.part.sha256 else {
-      throw failure("\(entry.name): its bytes do not have the SHA-256 of the manifest")
+  }
+
+  /// Decodes a part's next frame; nil where none is left.
+  private func step(_ part: OpenPart, _ queue: PieceQueue) throws -> UnpackedPiece? {
+    guard let index = part.frames.popFirst() else { return nil }
+    let decoded = file.frames[index].decoded
+    guard decoded.lowerBound == part.place || decoded.isEmpty else { return nil }
+    try file.checkSize(index, what: part.name)
+    let room = queue.room(decoded.count)
+    let target = UnsafeMutableRawBufferPointer(rebasing: room[..<decoded.count])
+    try file.decode(index, into: target, what: part.name)
+    let own = min(decoded.count, max(part.end - part.place, 0))
+    guard target[own...].allSatisfy({ $0 == 0 }) else {
+      throw failure("\(part.name): the padding behind it is not zero")
+    }
+    let piece = UnpackedPiece(
+      order: part.order, place: part.place, room: room, bytes: target,
+      own: UnsafeRawBufferPointer(rebasing: target[..<own]))
+    part.place = decoded.upperBound
+    report(decoded.count)
+    return piece
+  }
+
+  private func finish(_ part: OpenPart) throws {
+    guard part.place >= part.end, FileHash.hexadecimal(part.hash.finish()) == part.sha256 else {
+      throw failure("\(part.name): its bytes do not have the SHA-256 of the manifest")
+    }
+  }
+
+  /// Keeps what `body` throws, unless a part before `order` has failed, or this one before.
+  @discardableResult
+  private func attempt<Result>(_ order: Int, _ body: () throws -> Result) -> Result? {
+    do { return try body() } catch {
+      failed.withLock {
+        if let first = $0, first.order <= order { return }
+        $0 = (order, error)
+      }
+      return nil
     }
   }
 
@@ -138,5 +185,29 @@ private struct PartUnpacker: Sendable {
   private func failure(_ message: String) -> ModelFileError {
     ModelFileError(
       .corrupt, path: file.path, message, advice: "see what is damaged with compress verify")
+  }
+
+  /// A part that is being unpacked.
+  private final class OpenPart {
+    /// The part's place in the order of parts.
+    let order: Int
+    let name: String
+    let sha256: String
+    /// Where its bytes end in the decoded file.
+    let end: Int
+    /// The frames that are left.
+    var frames: ArraySlice<Int>
+    /// The next byte in the decoded file.
+    var place: Int
+    let hash = HashStream()
+
+    init(order: Int, name: String, part: ArtifactManifest.Part, frames: Range<Int>) {
+      self.order = order
+      self.name = name
+      sha256 = part.sha256
+      end = part.offset + part.count
+      self.frames = Array(frames)[...]
+      place = part.offset
+    }
   }
 }

@@ -1,4 +1,3 @@
-import Crypto
 package import TensorCore
 
 extension ArtifactFile {
@@ -124,11 +123,25 @@ private final class ArtifactVerifier: Sendable {
   private func storedBytes() -> [ArtifactFile.Damage] {
     let (file, parts) = (file, parts)
     let isWhole = Locked([Bool](repeating: false, count: parts.count))
-    Parallel.forEach(parts.count) { index in
-      let part = parts[index].part
-      let bytes = file.stored(part.packedOffset..<part.packedOffset + part.packedCount)
-      let agrees = FileHash.sha256(of: bytes) == part.packedSHA256
-      isWhole.withLock { $0[index] = agrees }
+    // A few parts of about the same size together.
+    let order = parts.indices.sorted { (parts[$0].part.packedCount, $1) > (parts[$1].part.packedCount, $0) }
+    let groups = stride(from: 0, to: order.count, by: HashStream.together).map {
+      order[$0..<min(order.count, $0 + HashStream.together)]
+    }
+    Parallel.forEach(groups.count) { group in
+      let streams = groups[group].map { index in
+        let part = parts[index].part
+        return (
+          stream: HashStream(), bytes: file.stored(part.packedOffset..<part.packedOffset + part.packedCount)
+        )
+      }
+      HashStream.add(streams)
+      let digests = streams.map { FileHash.hexadecimal($0.stream.finish()) }
+      isWhole.withLock {
+        for (index, digest) in zip(groups[group], digests) {
+          $0[index] = digest == parts[index].part.packedSHA256
+        }
+      }
     }
     return zip(parts, isWhole.withLock { $0 }).compactMap { entry, isWhole in
       if isWhole { return nil }
@@ -192,8 +205,8 @@ private final class ArtifactVerifier: Sendable {
   }
 
   private struct Hashes: Sendable {
-    var whole = SHA256()
-    var part = SHA256()
+    let whole = HashStream()
+    let part = HashStream()
     var current = 0
     var results: [String] = []
     var nonzeroPadding: Set<Int> = []
@@ -201,8 +214,7 @@ private final class ArtifactVerifier: Sendable {
     /// Ends the parts before `index`.
     mutating func advance(to index: Int) {
       while current < index {
-        results.append(part.finalize().hexadecimal)
-        part = SHA256()
+        results.append(FileHash.hexadecimal(part.finish()))
         current += 1
       }
     }
@@ -217,8 +229,10 @@ private final class ArtifactVerifier: Sendable {
       let count = min(bytes.count, max(part.offset + part.count - file.frames[frame].decoded.lowerBound, 0))
       state.withLock { state in
         state.advance(to: owners[frame])
-        state.whole.update(bufferPointer: bytes.buffer)
-        state.part.update(bufferPointer: UnsafeRawBufferPointer(rebasing: bytes.buffer[..<count]))
+        HashStream.add([
+          (state.whole, bytes.buffer),
+          (state.part, UnsafeRawBufferPointer(rebasing: bytes.buffer[..<count])),
+        ])
         if bytes.buffer[count...].contains(where: { $0 != 0 }) { state.nonzeroPadding.insert(owners[frame]) }
       }
       progress?(file.frames[frame].decoded.upperBound, total)
@@ -235,7 +249,7 @@ private final class ArtifactVerifier: Sendable {
         damages.append(.init(part: name, message: "the padding behind it is not zero"))
       }
     }
-    if damages.isEmpty, hashes.whole.finalize().hexadecimal != manifest.sha256 {
+    if damages.isEmpty, FileHash.hexadecimal(hashes.whole.finish()) != manifest.sha256 {
       damages.append(
         .init(part: "manifest", message: "the decoded file does not have the SHA-256 that it states"))
     }

@@ -83,7 +83,7 @@ final class ZstdCompressor: Sendable {
   init(level: Int) { self.level = level }
 
   /// One frame that holds `source`, with its size and checksum. The same bytes give the same frame.
-  func frame(of source: UnsafeRawBufferPointer) throws -> [UInt8] {
+  func frame(of source: UnsafeRawBufferPointer) throws -> PackedFrame {
     let context = try idle.withLock { $0.popLast() } ?? Context([(ZSTD_c_compressionLevel, level)])
     defer { idle.withLock { $0.append(context) } }
     return try context.frame(of: source)
@@ -91,7 +91,7 @@ final class ZstdCompressor: Sendable {
 
   /// The same for codes of which only the frequencies matter: nearly no matches are looked for, since short ones that arise
   /// by chance cost more than they save. At slow levels the smaller of both frames.
-  func frame(ofCodes source: UnsafeRawBufferPointer) throws -> [UInt8] {
+  func frame(ofCodes source: UnsafeRawBufferPointer) throws -> PackedFrame {
     let context = try idleForCodes.withLock { $0.popLast() } ?? Context(ZstdCompressor.literals)
     defer { idleForCodes.withLock { $0.append(context) } }
     let plain = try context.frame(of: source)
@@ -119,14 +119,40 @@ final class ZstdCompressor: Sendable {
 
     deinit { ZSTD_freeCCtx(handle) }
 
-    func frame(of source: UnsafeRawBufferPointer) throws -> [UInt8] {
-      let bound = ZSTD_compressBound(source.count)
-      return try [UInt8](unsafeUninitializedCapacity: bound) { target, count in
-        count = try Zstd.checked(
-          ZSTD_compress2(handle, target.baseAddress, bound, source.baseAddress, source.count))
+    func frame(of source: UnsafeRawBufferPointer) throws -> PackedFrame {
+      try PackedFrame(room: ZSTD_compressBound(source.count)) { room in
+        try Zstd.checked(
+          ZSTD_compress2(handle, room.baseAddress, room.count, source.baseAddress, source.count))
       }
     }
   }
+}
+
+/// A compressed frame in memory that goes from one frame to the next: fresh memory costs a page fault for every 4 KiB.
+final class PackedFrame: @unchecked Sendable {  // nobody writes to it after it was made
+  private let memory: UnsafeMutableRawPointer
+  private let room: Int
+  /// The number of bytes.
+  let count: Int
+
+  /// A frame that `fill` writes into `room` bytes.
+  ///
+  /// - Parameter fill: returns the frame's length.
+  init(room: Int, _ fill: (UnsafeMutableRawBufferPointer) throws -> Int) throws {
+    let memory = ReusedMemory.take(room)
+    do { count = try fill(UnsafeMutableRawBufferPointer(start: memory, count: room)) } catch {
+      ReusedMemory.give(back: memory, room)
+      throw error
+    }
+    (self.memory, self.room) = (memory, room)
+  }
+
+  deinit { ReusedMemory.give(back: memory, room) }
+
+  /// The frame's bytes, valid while it lives.
+  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: memory, count: count) }
+  /// The frame's last four bytes: the checksum of its contents.
+  var checksum: UInt32 { bytes.littleEndian32(at: count - 4) }
 }
 
 extension UnsafeRawBufferPointer {

@@ -34,6 +34,7 @@ public enum GGUFFile {
     }
     var source = ModelSource(container: .gguf, path: file.path, files: [file.path], tensors: tensors)
     source.metadata = index.metadata
+    source.wholeFile = file.region
     return source
   }
 

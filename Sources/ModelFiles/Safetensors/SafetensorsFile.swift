@@ -25,6 +25,7 @@ public enum SafetensorsFile {
     }
     var source = ModelSource(container: .safetensors, path: file.path, files: [file.path], tensors: tensors)
     source.textMetadata = index.textMetadata
+    source.wholeFile = file.region
     return source
   }
 

@@ -48,7 +48,7 @@ package struct FloatVector: Sendable {
 }
 
 /// Finds a model's tensors by canonical name.
-package struct TensorLookup {
+package struct TensorLookup: Sendable {
   private let tensors: [String: StoredTensor]
   private let path: String
   private var roundsActivations = false
