@@ -41,7 +41,7 @@ package struct AlternatingMask {
     do { try LinearAlgebra.invert(&h, count: n) } catch {
       throw PassError("a covariance of activations has no Cholesky factor: calibrate on more text")
     }
-    let bytes = ByteRegion(count: 2 * n * n) { target in
+    let bytes = ByteRegion(uninitializedCount: 2 * n * n) { target in
       h.withUnsafeMutableBufferPointer { h in
         guard let base = h.baseAddress, let bytes = target.baseAddress else { return }
         nonisolated(unsafe) let (numbers, target) = (base, bytes)

@@ -104,8 +104,9 @@ final class CalibratedPruning {
       if let seen, chosen.allSatisfy({ seen.layers[$0] != nil && seen.inputSquares[$0] != nil }) {
         for name in plan.entries.map(\.name) where chosen.contains(name) {
           guard let tensor = checkpoint.tensor(name), let squares = seen.inputSquares[name] else { continue }
-          let weights = try CalibrationSweep.matrix(tensor)
-          allocation.add(name, losses: losses(weights, factor: outputMean(of: name) ?? 1, squares))
+          let factor = outputMean(of: name) ?? 1
+          allocation.add(
+            name, losses: losses(try CalibrationSweep.matrix(tensor), factor: factor, squares))
         }
         counts = allocation.counts(share, spread: Self.spread.loss)
         return
@@ -147,14 +148,14 @@ final class CalibratedPruning {
   }
 
   /// What losing each weight costs by itself: ½ G w² H_jj, G being the mean over the layer's outputs.
-  private func losses(_ weights: Matrix, factor g: Double, _ inputs: [Float]) -> Matrix {
+  private func losses(_ weights: consuming Matrix, factor g: Double, _ inputs: [Float]) -> Matrix {
     let columns = inputs.map { Float(0.5 * g * Double($0)) }
     var result = weights
-    let n = weights.columns
+    let (rows, n) = (result.rows, result.columns)
     result.elements.withUnsafeMutableBufferPointer {
       guard let base = $0.baseAddress else { return }
       nonisolated(unsafe) let target = base
-      Parallel.forEach(weights.rows) { row in
+      Parallel.forEach(rows) { row in
         let line = target + row * n
         for column in 0..<n { line[column] *= line[column] * columns[column] }
       }

@@ -27,7 +27,7 @@ package struct MaskedRefit {
     package init(_ numbers: [Float], ridge: Float = 0, columns n: Int, isRounded: Bool = false) {
       let diagonal = (0..<n).map { numbers[$0 * n + $0] + ridge }
       let format = isRounded ? TensorFormat.bf16 : .f32
-      let bytes = ByteRegion(count: numbers.count * format.bytesPerBlock) { target in
+      let bytes = ByteRegion(uninitializedCount: numbers.count * format.bytesPerBlock) { target in
         guard let base = target.baseAddress else { return }
         nonisolated(unsafe) let target = base
         numbers.withUnsafeBufferPointer { numbers in

@@ -183,18 +183,41 @@ public struct PrunePass: Pass {
     var (zeros, wanted) = (0, 0)
     var kept: [String: Int] = [:]
     for (entry, tensor) in zip(plan.entries, checkpoint.tensors) where entry.isPruned {
-      let weights = try CalibrationSweep.matrix(tensor)
-      kept[tensor.name] = weights.elements.count { $0.bitPattern != 0 }
+      let found = try PrunePass.zeros(tensor)
+      kept[tensor.name] = tensor.elementCount - found.plain
       switch pattern {
       case .share(let share):
-        wanted += SparsityPattern.dropped(share, of: weights.elements.count)
-        zeros += weights.elements.count { $0 == 0 }
+        wanted += SparsityPattern.dropped(share, of: tensor.elementCount)
+        zeros += found.all
       case .groups:
+        let weights = try CalibrationSweep.matrix(tensor)
         let mask = PruneMask(lowest: weights, pattern, scope: .row)
         guard mask.applied(to: weights) == weights else { return nil }
       }
     }
     return zeros >= wanted ? kept : nil
+  }
+
+  /// How many weights of a tensor are zero, and how many of these have no sign.
+  private static func zeros(_ tensor: StoredTensor) throws -> (all: Int, plain: Int) {
+    let bytes = try tensor.bytes.load()
+    func count<Bits: FixedWidthInteger>(_: Bits.Type) -> (all: Int, plain: Int) {
+      var (all, plain) = (0, 0)
+      let size = Bits.bitWidth / 8
+      for place in stride(from: 0, through: bytes.count - size, by: size) {
+        let bits = bytes.buffer.loadUnaligned(fromByteOffset: place, as: Bits.self)
+        all += bits & (Bits.max >> 1) == 0 ? 1 : 0
+        plain += bits == 0 ? 1 : 0
+      }
+      return (all, plain)
+    }
+    switch tensor.format {
+    case .f16, .bf16: return count(UInt16.self)
+    case .f32: return count(UInt32.self)
+    default:
+      let weights = try CalibrationSweep.matrix(tensor).elements
+      return (weights.count { $0 == 0 }, weights.count { $0.bitPattern == 0 })
+    }
   }
 
   /// Whether a tensor chooses the experts that a token goes to, by the names that families of models have for it. A matrix of an

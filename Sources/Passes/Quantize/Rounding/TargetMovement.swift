@@ -61,16 +61,15 @@ struct TargetMovement {
         }
       }
     }
-    var result = [Float](repeating: 0, count: weights.elements.count)
-    result.withUnsafeMutableBufferPointer {
-      if let base = $0.baseAddress { TargetMovement.addProduct(weights, shift, scale: 1, to: base) }
+    return [Float](unsafeUninitializedCapacity: weights.elements.count) { target, size in
+      size = weights.elements.count
+      if let base = target.baseAddress { TargetMovement.addProduct(weights, shift, beta: 0, to: base) }
     }
-    return result
   }
 
-  /// target += scale · W · B.
+  /// target = scale · W · B + beta · target.
   private static func addProduct(
-    _ weights: Matrix, _ b: [Float], scale: Float, to target: UnsafeMutablePointer<Float>
+    _ weights: Matrix, _ b: [Float], scale: Float = 1, beta: Float = 1, to target: UnsafeMutablePointer<Float>
   ) {
     let (rows, columns) = (weights.rows, weights.columns)
     // Tall pieces first of all: each packs its columns of B once for all of its rows.
@@ -84,7 +83,7 @@ struct TargetMovement {
           let (i, j) = (piece / across * height, piece % across * width)
           LinearAlgebra.product(
             left + i * columns, columns, right + j, columns, rows: min(height, rows - i), inner: columns,
-            columns: min(width, columns - j), alpha: scale, beta: 1, into: sums + i * columns + j, columns)
+            columns: min(width, columns - j), alpha: scale, beta: beta, into: sums + i * columns + j, columns)
         }
       }
     }
