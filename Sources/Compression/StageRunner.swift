@@ -178,6 +178,9 @@ struct StageRunner {
   {
     let (observer, runner) = (observer, self)
     var context = PassContext(calibration: pass.needs > .nothing ? plan.calibration : nil)
+    if stage > 1, plan.stages[1..<stage].allSatisfy({ $0 is PrunePass }) {
+      context.unpruned = plan.checkpoint
+    }
     if pass.trains {
       context.training = plan.training
       context.original = plan.checkpoint

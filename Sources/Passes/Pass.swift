@@ -59,6 +59,8 @@ public struct PassContext: Sendable {
   public var training: CalibrationSet?
   /// The model as it was before the first pass, which others are taught by; nil where there is none.
   public var original: Checkpoint?
+  /// The model as it was before it was pruned, where nothing else was done to it since: what rounding aims at.
+  public var unpruned: Checkpoint?
   /// Where a training that is stopped leaves what it takes to go on.
   public var trainingState: TrainingPlace?
   /// Where a teacher's predictions are kept; nil for nowhere.

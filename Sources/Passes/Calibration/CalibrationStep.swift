@@ -14,6 +14,9 @@ extension CalibrationSweep {
     /// What a scale of the input's columns can be folded into, in single precision; see `BlockStep`.
     package let sources: [(name: String, weights: Matrix)]
 
+    /// The layers whose outputs are wanted, where they are others than `layers`.
+    package var originals: [Layer] = []
+
     /// A step of these parts.
     package init(
       block: Int?, layers: [Layer], observation: LayerObservation,

@@ -34,6 +34,8 @@ package final class CalibrationSweep {
   private let tensors: [String: StoredTensor]
   let calibration: CalibrationSet
   private let context: PassContext
+  /// The tensors of the model whose activations are the original's, where that is another one.
+  private let reference: [String: StoredTensor]
   let batches: [Batch]
   private let tokenCount: Int
   /// How far the walk is.
@@ -58,13 +60,19 @@ package final class CalibrationSweep {
   private static let batchTokens = 1024
 
   /// A walk through `checkpoint`, or nil when its architecture cannot be taken apart.
-  package init?(_ checkpoint: Checkpoint, calibration: CalibrationSet, context: PassContext) {
+  ///
+  /// - Parameter reference: the original whose activations are aimed at, where that is another model of the same shapes.
+  package init?(
+    _ checkpoint: Checkpoint, calibration: CalibrationSet, context: PassContext, reference: Checkpoint? = nil
+  ) {
     guard let model = checkpoint.architecture?.blockwise else { return nil }
     self.model = model
     self.checkpoint = checkpoint
     self.calibration = calibration
     self.context = context
     tensors = Dictionary(checkpoint.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    self.reference = Dictionary(
+      (reference?.tensors ?? []).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     batches =
       CalibrationSweep.batches(calibration.sequences, start: 0, isHeldOut: false)
       + CalibrationSweep.batches(calibration.heldOut, start: calibration.tokenCount, isHeldOut: true)
@@ -114,7 +122,7 @@ package final class CalibrationSweep {
     original: HiddenStream, compressed: HiddenStream, options: Options, _ transform: Transform
   ) throws {
     var replaced: [String: StoredTensor] = [:]
-    try embed(loaded(model.embeddingNames), into: original)
+    try embed(referenced(loaded(model.embeddingNames)), into: original)
     if checkpoint.isTied, let embedding = model.embeddingNames.first {
       replaced = try transform(try tiedOutput(embedding, scratch: compressed))
     } else {
@@ -164,7 +172,8 @@ package final class CalibrationSweep {
       before = try prepared(before, block: index, stream: original, preparing)
     }
     var replaced: [String: StoredTensor] = [:]
-    let first = try block(index, before)
+    let originals = reference.isEmpty ? before : try referenced(before)
+    let first = try block(index, originals)
     let steps = model.steps(ofBlock: index)
     for (place, step) in steps.enumerated() {
       fraction = (Double(index) + Double(place) / Double(steps.count)) / Double(model.blockCount + 1)
@@ -177,7 +186,13 @@ package final class CalibrationSweep {
       let observation = try observe(
         watch, first: first, second: try current(), original: original, compressed: compressed)
       let layers = try step.layers.compactMap { name in try before.first { $0.name == name }.map(Layer.init) }
-      let result = try transform(Step(block: index, layers: layers, observation: observation))
+      var seen = Step(block: index, layers: layers, observation: observation)
+      if !reference.isEmpty {
+        seen.originals = try step.layers.compactMap { name in
+          try originals.first { $0.name == name }.map(Layer.init)
+        }
+      }
+      let result = try transform(seen)
       for (name, tensor) in result {
         // Layers in `w8a8` always go on rounding their inputs, so that what follows sees what it will get.
         replaced[name] =
@@ -273,6 +288,11 @@ package final class CalibrationSweep {
     return Step(
       block: nil, layers: [try Layer(tensor)],
       observation: try outputObservation(tensor, original: scratch, compressed: scratch))
+  }
+
+  /// The same tensors of the model that is aimed at.
+  private func referenced(_ tensors: [StoredTensor]) throws -> [StoredTensor] {
+    try tensors.map { tensor in try reference[tensor.name].map { try CalibrationSweep.loaded($0) } ?? tensor }
   }
 
   /// Tensors of these names with their bytes at hand, the replaced ones as replaced.

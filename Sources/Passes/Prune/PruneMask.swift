@@ -112,10 +112,14 @@ package struct PruneMask: Sendable, Equatable {
 }
 
 extension Matrix {
+  /// Whether so many weights are exactly zero that it is no chance: a sixteenth or more.
+  var isPruned: Bool {
+    let zeros = elements.count { $0 == 0 }
+    return zeros > 0 && zeros * 16 >= elements.count
+  }
+
   /// Which weights are exactly zero, where they are too many for chance: a sixteenth or more. Nil for a dense matrix.
   var prunedWeights: [Bool]? {
-    let zeros = elements.map { $0 == 0 }
-    let count = zeros.reduce(0) { $0 + ($1 ? 1 : 0) }
-    return count > 0 && count * 16 >= elements.count ? zeros : nil
+    isPruned ? elements.map { $0 == 0 } : nil
   }
 }

@@ -14,7 +14,9 @@ struct CalibratedQuantization {
   /// The checkpoint with every planned tensor rounded, and what became of each; nil when the model cannot be observed.
   func apply(to checkpoint: Checkpoint) throws -> PassResult? {
     guard let calibration = context.calibration, !calibration.sequences.isEmpty,
-      let sweep = CalibrationSweep(checkpoint, calibration: calibration, context: context)
+      let sweep = CalibrationSweep(
+        checkpoint, calibration: calibration, context: context,
+        reference: method == .gptq && smoothing == .none ? context.unpruned : nil)
     else { return nil }
     let formats = Dictionary(plan.entries.map { ($0.name, $0.to) }, uniquingKeysWith: { first, _ in first })
     let stored = Dictionary(checkpoint.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })

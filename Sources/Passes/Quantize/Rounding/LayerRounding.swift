@@ -8,6 +8,8 @@ struct RoundingStatistics {
   let factor: FeedbackFactor
   /// How far targets may move; nil where inputs did not move.
   let movement: TargetMovement?
+  /// What pruned layers are rounded towards; nil where that is they themselves.
+  let pruned: PrunedTarget?
   /// E[x′²] of each column.
   let diagonal: [Float]
   /// Held-out inputs in the original and in the compressed model, tokens × width.
@@ -17,7 +19,8 @@ struct RoundingStatistics {
   init(_ step: CalibrationSweep.Step) throws {
     let observation = step.observation
     factor = try FeedbackFactor(gram: observation.gram, count: observation.width)
-    movement = try TargetMovement(step, factor: factor)
+    pruned = try PrunedTarget(step, ridge: factor.ridge)
+    movement = pruned == nil ? try TargetMovement(step, factor: factor) : nil
     (diagonal, heldOut) = (observation.diagonal, observation.heldOut)
   }
 }
@@ -64,7 +67,8 @@ struct LayerRounding {
   func rounded(_ method: QuantizePass.Method) throws -> Result {
     let places = Matrix.sampledPlaces(layer.rows, Self.sampleRows)
     let sample = RoundingSample(
-      try layer.weights(at: places), heldOut: statistics.heldOut, format: codec.format)
+      try layer.weights(at: places), wanted: try statistics.pruned?.wanted(layer.name, at: places),
+      heldOut: statistics.heldOut, format: codec.format)
     let plainError = try sample.error(of: try encoded(sample.weights, places, .plain))
     var best: (way: Way, outcome: TensorOutcome) = (
       .plain, TensorOutcome(method: "rtn", heldOutError: plainError, plainError: plainError)
@@ -81,7 +85,7 @@ struct LayerRounding {
     switch method {
     case .rtn: break
     case .gptq:
-      if statistics.movement == nil {
+      if statistics.movement == nil && statistics.pruned == nil {
         try consider(.feedback(blend: 0, sweeps: Self.sweeps), "gptq")
       } else {
         for blend in plainError == nil ? [] : Self.blends {
@@ -127,12 +131,15 @@ struct LayerRounding {
       return try TensorCoding.encode(weights, format: codec.format, importance: statistics.diagonal)
     case .feedback(let blend, let sweeps):
       return try withFeedback(
-        target(weights, places, blend: blend), sweeps: sweeps, zeros: weights.prunedWeights)
+        try target(weights, places, blend: blend), sweeps: sweeps, zeros: weights.prunedWeights)
     }
   }
 
   /// W + a (V − W).
-  private func target(_ weights: Matrix, _ places: some Collection<Int>, blend: Float) -> Matrix {
+  private func target(_ weights: Matrix, _ places: some Collection<Int>, blend: Float) throws -> Matrix {
+    if let pruned = statistics.pruned, blend != 0 {
+      return try pruned.target(weights, layer.name, at: places, blend: blend)
+    }
     guard blend != 0, let movement = statistics.movement?.movement(of: weights, at: places) else {
       return weights
     }

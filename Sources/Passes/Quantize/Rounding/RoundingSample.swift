@@ -13,9 +13,14 @@ struct RoundingSample {
   private let energy: Double
 
   /// The sample of rows that will be stored in `format`.
-  init(_ weights: Matrix, heldOut: (original: [Float], compressed: [Float]), format: TensorFormat) {
+  ///
+  /// - Parameter wanted: the rows whose outputs are wanted, where those are others.
+  init(
+    _ weights: Matrix, wanted: Matrix? = nil, heldOut: (original: [Float], compressed: [Float]),
+    format: TensorFormat
+  ) {
     (self.weights, self.format, inputs) = (weights, format, heldOut.compressed)
-    outputs = RoundingSample.outputs(weights, inputs: heldOut.original)
+    outputs = RoundingSample.outputs(wanted ?? weights, inputs: heldOut.original)
     energy = outputs.reduce(0) { $0 + Double($1) * Double($1) }
   }
 
