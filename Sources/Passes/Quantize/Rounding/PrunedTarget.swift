@@ -10,7 +10,7 @@ package struct PrunedTarget {
   private let gram: MaskedRefit.Gram
 
   /// Steps of conjugate gradients from the pruned weights.
-  private static let steps = 4
+  private static let steps = 10
 
   /// The targets of a step's layers; nil where the model is rounded towards itself, or nothing in the step was pruned.
   ///
