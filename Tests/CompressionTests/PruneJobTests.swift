@@ -166,6 +166,28 @@ struct PruneJobTests {
     #expect(all[0] == all[1] && all[0] == all[2])
   }
 
+  @Test("behind pruning alone rounding aims at the original: said in the report, the same on any threads")
+  func towardsOriginal() throws {
+    let before = Parallel.threadCount
+    defer { Parallel.threadCount = before }
+    let note = "pruned layers are rounded towards the model before the pruning"
+    let gptq = QuantizePass(.format(.int4_g64), method: .gptq)
+    let runs = try [1, 3].map { count in
+      Parallel.threadCount = count
+      return try run([PrunePass(.groups(kept: 2, of: 4)), gptq], container: .safetensors, tokens: 4096)
+    }
+    #expect(runs[0].reports[2].artifact.merkleRoot == runs[1].reports[2].artifact.merkleRoot)
+    #expect(runs[0].reports[2].notes.contains(note))
+    for (before, after) in zip(runs[0].models[1].tensors, runs[0].models[2].tensors)
+    where after.format.isQuantized {
+      #expect(try zeros(before).isSubset(of: zeros(after)), "\(after.name)")
+    }
+    // Plain rounding looks at nothing.
+    let plain = QuantizePass(.format(.int4_g64), method: .rtn)
+    let other = try run([PrunePass(.share(0.5), method: .magnitude), plain], container: .safetensors)
+    #expect(!other.reports[2].notes.contains(note))
+  }
+
   @Test("embeddings are pruned when they are named, and only then")
   func named() throws {
     let models = try run([PrunePass(.share(0.5), method: .magnitude, also: ["token-embedding"])]).models

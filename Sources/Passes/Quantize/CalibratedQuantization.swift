@@ -13,10 +13,10 @@ struct CalibratedQuantization {
 
   /// The checkpoint with every planned tensor rounded, and what became of each; nil when the model cannot be observed.
   func apply(to checkpoint: Checkpoint) throws -> PassResult? {
+    let unpruned = method == .gptq && smoothing == .none ? context.unpruned : nil
     guard let calibration = context.calibration, !calibration.sequences.isEmpty,
       let sweep = CalibrationSweep(
-        checkpoint, calibration: calibration, context: context,
-        reference: method == .gptq && smoothing == .none ? context.unpruned : nil)
+        checkpoint, calibration: calibration, context: context, reference: unpruned)
     else { return nil }
     let formats = Dictionary(plan.entries.map { ($0.name, $0.to) }, uniquingKeysWith: { first, _ in first })
     let stored = Dictionary(checkpoint.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -85,6 +85,9 @@ struct CalibratedQuantization {
     }
     var result = PassResult(checkpoint: rounded, plan: plan)
     result.outcomes = outcomes
+    if unpruned != nil {
+      result.notes.append("pruned layers are rounded towards the model before the pruning")
+    }
     return result
   }
 }
