@@ -98,7 +98,7 @@ let package = Package(
       exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
       name: "ModelsTests",
-      dependencies: ["Models", "ModelFiles", "TensorCore", "WeightCodecs", "TestSupport"],
+      dependencies: ["Models", "ModelFiles", "TensorCore", "CKernels", "WeightCodecs", "TestSupport"],
       exclude: ["Fixtures"], swiftSettings: settings),
     .testTarget(
       name: "TrainingTests",

@@ -41,6 +41,7 @@ public struct LatencyProbe: Sendable {
     metrics.peakMemory = MemoryUse.peak
     metrics.isPeakOfStage = isReset
     metrics.sweep = timed(first.model, vocabulary: first.vocabulary, latency, metrics, counts: sweep)
+    metrics.wholeRows = wholeRows(first.model, latency, metrics)
     return metrics
   }
 
@@ -60,6 +61,19 @@ public struct LatencyProbe: Sendable {
 
   /// The seconds that a sweep nobody asked for may take, about.
   private static let sweepSeconds = 5.0
+
+  /// What a pruned model gains by rows without zeros, in some ten seconds.
+  private static func wholeRows(
+    _ model: RunnableModel, _ latency: Latency, _ metrics: LatencyMetrics
+  ) -> LatencyMetrics.WholeRows? {
+    guard case .language(let model) = model else { return nil }
+    var latency = latency
+    let round =
+      metrics.prefill.median * Double(metrics.prefill.tokens)
+      + (metrics.decode.map { $0.median * Double($0.tokens) } ?? 0)
+    latency.runs = min(latency.runs, max(latency.minimumRuns, 5, Int(5 / max(round, 1e-6))))
+    return latency.zerosLeftOut(of: model)
+  }
 
   /// Speeds with other numbers of threads than `metrics` were taken with.
   private static func timed(

@@ -49,9 +49,14 @@ public protocol LanguageModel: Sendable {
   ///
   /// - Precondition: the cache has room, and the token is below `vocabularySize`.
   func next(_ token: Int, cache: KVCache, into logits: UnsafeMutablePointer<Float>)
+  /// The same model with the zeros of its pruned matrices stored, as those of a dense model are; nil where none are left out.
+  func withWholeRows() -> (any LanguageModel)?
 }
 
 extension LanguageModel {
+  /// No zeros are left out.
+  public func withWholeRows() -> (any LanguageModel)? { nil }
+
   /// The usual cache.
   public func makeCache(capacity: Int, precision: KVPrecision) -> KVCache { makeCache(capacity: capacity) }
 

@@ -59,6 +59,18 @@ struct RunningForm: Sendable {
     isHalved = true
   }
 
+  /// The same form with its zeros stored; nil where none are left out.
+  func withWholeRows(_ rows: Int) -> RunningForm? {
+    guard isHalved else { return nil }
+    var form = self
+    let (halves, stride, columns) = (bytes, rowBytes, columns)
+    form.bytes = Self.rewritten(rows: rows, rowBytes: wholeRowBytes) { row, target in
+      ck_expand_row(halves.base + row * stride, columns, target)
+    }
+    form.isHalved = false
+    return form
+  }
+
   private init(plain format: TensorFormat, columns: Int, _ bytes: ByteRegion) {
     (self.format, self.columns, self.bytes) = (format, columns, bytes)
   }

@@ -37,6 +37,21 @@ public struct WeightMatrix: Sendable {
     ]
   }
 
+  private init(_ other: WeightMatrix, part: MatrixProduct.Part) {
+    (rows, columns, format, parts) = (other.rows, other.columns, other.format, [part])
+  }
+
+  /// Whether rows are kept without their zeros: q8_0 blocks (or what is rewritten into them) of which at most two of four neighbours
+  /// are not zero, where kernels of such rows are faster.
+  public var leavesZerosOut: Bool { form.isHalved }
+
+  /// The same matrix with its zeros stored, as a dense one is: what ``leavesZerosOut`` is compared with.
+  public var withWholeRows: WeightMatrix {
+    guard let whole = form.withWholeRows(rows) else { return self }
+    return WeightMatrix(
+      self, part: MatrixProduct.Part(whole, rows: rows, roundsActivations: parts[0].roundsActivations))
+  }
+
   /// y[t, r] = Σ_c x[t, c] · w[r, c]: multiplies in the stored form, on ``Parallel/threadCount`` threads.
   ///
   /// Block formats meet activations quantized to 8 bits (one scale for each 32, `max / 127`), in exact integer

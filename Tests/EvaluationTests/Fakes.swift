@@ -19,6 +19,10 @@ struct FakeLanguageModel: LanguageModel {
   var nanAt: Int?
   /// What happens in each call, for latency tests.
   var onForward: @Sendable (Int) -> Void = { _ in }
+  /// What it is with whole rows.
+  var whole: (any LanguageModel)?
+
+  func withWholeRows() -> (any LanguageModel)? { whole }
 
   func makeCache(capacity: Int) -> KVCache { KVCache(capacity: capacity, blocks: 0, heads: 0, headLength: 0) }
 

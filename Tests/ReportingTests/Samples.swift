@@ -48,6 +48,11 @@ enum Samples {
     result.readBandwidth = 40e9
     result.coldFirstToken = 0.31
     result.energyPerToken = 0.021
+    result.wholeRows = .init(
+      prefill: .init(tokens: 256, runs: 5, median: 0.0002, deviation: 0.000001, percentile95: 0.00025),
+      decode: .init(tokens: 64, runs: 5, median: 0.0016, deviation: 0.00001, percentile95: 0.0018),
+      prefillSpeedup: .init(ratio: 0.99, interval: .init(0.96, 1.02), rounds: 5),
+      decodeSpeedup: .init(ratio: 1.41, interval: .init(1.38, 1.44), rounds: 5))
     result.sweep = [
       .init(
         threads: 1,

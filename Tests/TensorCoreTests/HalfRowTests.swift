@@ -45,6 +45,27 @@ import Testing
     #expect(a == b)
   }
 
+  /// A matrix of half rows as a whole one again: the size of that, and its results.
+  @Test(arguments: [TensorFormat.q8_0, .int8_channel, .w8a8])
+  func wholeRowsComeBack(format: TensorFormat) {
+    let (columns, count) = (512, 5)
+    var bytes = randomRows(format, rows: count, columns: columns, seed: 31)
+    let (stride, header) = format == .q8_0 ? (34, 2) : (2 + columns, 2)
+    for place in bytes.indices where place % stride >= header && (place % stride - header) % 4 < 2 {
+      bytes[place] = 0
+    }
+    let matrix = WeightMatrix(rows: count, columns: columns, format: format, bytes: ByteRegion(bytes))
+    let whole = matrix.withWholeRows
+    #expect(matrix.leavesZerosOut == (ck_multiplies_halves() == 1) && !whole.leavesZerosOut)
+    #expect(whole.byteCount == count * columns / 32 * 34)
+    var generator = SeededGenerator(seed: 5)
+    let x = generator.floats(40 * columns)
+    var (y, z) = ([Float](repeating: .nan, count: 40 * count), [Float](repeating: 0, count: 40 * count))
+    matrix.multiply(x, tokens: 40, into: &y)
+    whole.multiply(x, tokens: 40, into: &z)
+    #expect(y == z)
+  }
+
   @Test func halfRowsComeBack() {
     let columns = 512
     var row = Self.rows(1, columns: columns)

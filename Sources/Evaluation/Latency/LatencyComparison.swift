@@ -29,6 +29,13 @@ public struct LatencyComparison: Sendable, Equatable {
       rounds = logarithms.count
     }
 
+    /// A speedup of these parts.
+    public init(ratio: Double, interval: PairedDifference.Interval?, rounds: Int) {
+      self.ratio = ratio
+      self.interval = interval
+      self.rounds = rounds
+    }
+
     /// What can be said about it.
     public var verdict: PairedDifference.Verdict {
       guard let interval else { return .unknown }
@@ -66,6 +73,18 @@ extension Latency {
     return LatencyComparison(
       first: metrics(a, first, 0, 2), second: metrics(b, second, 1, 3), prefill: speedup(rounds, 0, 1),
       decode: speedup(rounds, 2, 3))
+  }
+
+  /// What leaving out the zeros of pruned matrices gains: `model` in turns with itself with whole rows.
+  ///
+  /// - Returns: nil where the model leaves none out.
+  public func zerosLeftOut(of model: any LanguageModel) -> LatencyMetrics.WholeRows? {
+    model.withWholeRows().map { whole in
+      let found = compare(whole, model)
+      return LatencyMetrics.WholeRows(
+        prefill: found.first.prefill, decode: found.first.decode, prefillSpeedup: found.prefill,
+        decodeSpeedup: found.decode)
+    }
   }
 
   /// The same for encoders, on one batch of `sequences`.

@@ -58,6 +58,29 @@ public struct LatencyMetrics: Sendable, Equatable {
     }
   }
 
+  /// The same model with the zeros of its pruned matrices stored and multiplied, timed in turns with it.
+  public struct WholeRows: Sendable, Equatable {
+    /// Prompt processing with whole rows.
+    public var prefill: Speed
+    /// Generation with whole rows.
+    public var decode: Speed?
+    /// How many times faster prompts are processed with zeros left out.
+    public var prefillSpeedup: LatencyComparison.Speedup
+    /// How many times faster tokens are generated with zeros left out.
+    public var decodeSpeedup: LatencyComparison.Speedup?
+
+    /// What was measured.
+    public init(
+      prefill: Speed, decode: Speed?, prefillSpeedup: LatencyComparison.Speedup,
+      decodeSpeedup: LatencyComparison.Speedup?
+    ) {
+      self.prefill = prefill
+      self.decode = decode
+      self.prefillSpeedup = prefillSpeedup
+      self.decodeSpeedup = decodeSpeedup
+    }
+  }
+
   /// Prompt processing: one sample a run. For encoders: tokens of the embedded batch.
   public var prefill: Speed
   /// Generation, one token at a time: one sample a token; nil for encoders.
@@ -80,6 +103,8 @@ public struct LatencyMetrics: Sendable, Equatable {
   public var threads: Int
   /// Speeds with other numbers of threads, ascending.
   public var sweep: [ThreadSpeed] = []
+  /// What leaving zeros out gains; nil for models that have no such matrices, or where kernels for them would not be faster.
+  public var wholeRows: WholeRows?
 
   /// Speeds with each number of threads, this one's among them, ascending.
   public var byThreads: [ThreadSpeed] {

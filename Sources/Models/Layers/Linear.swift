@@ -21,6 +21,11 @@ package struct Linear: Sendable {
     bias = try checkpoint.vectorIfPresent(name + ".bias")
   }
 
+  private init(weight: WeightMatrix, bias: FloatVector?) { (self.weight, self.bias) = (weight, bias) }
+
+  /// The same layer with its zeros stored (``WeightMatrix/withWholeRows``).
+  package var withWholeRows: Linear { Linear(weight: weight.withWholeRows, bias: bias) }
+
   /// y[t] = W x[t] + b for each of `tokens` rows.
   package func apply(
     _ x: UnsafePointer<Float>, tokens: Int, into y: UnsafeMutablePointer<Float>,

@@ -30,6 +30,24 @@ package struct LlamaModel: LanguageModel {
       self.window = window
     }
 
+    /// `other` with the zeros of its matrices stored.
+    init(wholeRowsOf other: Block) {
+      (attentionNorm, feedForwardNorm) = (other.attentionNorm, other.feedForwardNorm)
+      (queryNorm, keyNorm, window) = (other.queryNorm, other.keyNorm, other.window)
+      (query, key, value) = (
+        other.query.withWholeRows, other.key.withWholeRows, other.value.withWholeRows
+      )
+      attentionOutput = other.attentionOutput.withWholeRows
+      (gate, up, down) = (other.gate.withWholeRows, other.up.withWholeRows, other.down.withWholeRows)
+      attentionInputs = MatrixGroup([query.weight, key.weight, value.weight])
+      feedForwardInputs = MatrixGroup([gate.weight, up.weight])
+    }
+
+    /// Whether a matrix is kept without its zeros.
+    var leavesZerosOut: Bool {
+      [query, key, value, attentionOutput, gate, up, down].contains { $0.weight.leavesZerosOut }
+    }
+
     /// The bytes that one pass through the block reads.
     var byteCount: Int {
       let matrices = [query, key, value, attentionOutput, gate, up, down].reduce(0) { $0 + $1.byteCount }
@@ -64,6 +82,17 @@ package struct LlamaModel: LanguageModel {
     output = checkpoint.isTied ? embedding : try tensors.matrix("lm_head.weight")
     blocks = try Self.blocks(configuration.windows, tensors)
     runner = LlamaBlockRunner(configuration)
+  }
+
+  private init(wholeRowsOf other: LlamaModel) {
+    (configuration, norm, runner) = (other.configuration, other.norm, other.runner)
+    (embedding, output) = (other.embedding.withWholeRows, other.output.withWholeRows)
+    blocks = other.blocks.map(Block.init(wholeRowsOf:))
+  }
+
+  package func withWholeRows() -> (any LanguageModel)? {
+    guard output.leavesZerosOut || blocks.contains(where: \.leavesZerosOut) else { return nil }
+    return LlamaModel(wholeRowsOf: self)
   }
 
   /// The blocks, several at a time where that keeps all threads busy: most tensors of an artifact have too few frames to share

@@ -135,7 +135,7 @@ extension EncoderMetrics.Correlation {
 extension LatencyMetrics {
   /// The metrics as JSON: the member `latency` of a report, and what `compress bench --json` prints.
   public var json: JSONValue {
-    .fields([
+    var members: [(String, JSONValue)] = [
       ("prefill", prefill.json), ("decode", decode?.json ?? .null),
       ("timeToFirstToken", .rounded(timeToFirstToken)), ("coldFirstToken", .rounded(coldFirstToken)),
       ("energyPerToken", .rounded(energyPerToken)), ("readBandwidth", .rounded(readBandwidth)),
@@ -153,7 +153,9 @@ extension LatencyMetrics {
             ])
           })
       ),
-    ])
+    ]
+    if let wholeRows { members.append(("wholeRows", wholeRows.json)) }
+    return .fields(members)
   }
 
   /// Reads what ``json`` wrote.
@@ -173,6 +175,7 @@ extension LatencyMetrics {
     energyPerToken = try fields.added("energyPerToken", fields.double)
     readBandwidth = try fields.added("readBandwidth", fields.double)
     sweep = try fields.added("sweep") { try fields.array($0, LatencyMetrics.threadSpeed) } ?? []
+    wholeRows = try fields.added("wholeRows") { try WholeRows(fields.fields($0)) }
   }
 
   private static func threadSpeed(_ value: JSONValue, _ path: String) throws -> ThreadSpeed {

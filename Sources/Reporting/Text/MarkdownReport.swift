@@ -198,6 +198,7 @@ public enum MarkdownReport {
           + "\(NumberFormat.fixed(fraction * 100, 0)) % of the \(NumberFormat.rate(most * 1e-9)) GB/s that can be read."
       )
     }
+    if let sentence = WholeRowsText.sentence(latency) { facts.append(sentence) }
     if let joules = latency.energyPerToken {
       facts.append("Energy of a decoded token: \(NumberFormat.significant(joules, 3)) J.")
     }

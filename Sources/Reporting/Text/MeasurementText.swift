@@ -52,6 +52,12 @@ public enum MeasurementText {
             ?? ""),
       ])
     }
+    for line in WholeRowsText.lines(latency) {
+      rows.append([
+        "\(line.name), zeros left out against whole rows",
+        "\(WholeRowsText.ratio(line.speedup)) (whole rows: \(NumberFormat.rate(line.whole.rate)) tok/s)",
+      ])
+    }
     if let memory = latency.peakMemory { rows.append(["peak memory", NumberFormat.bytes(memory)]) }
     rows.append(["threads", "\(latency.threads)"])
     rows.append(["machine", "\(machine.processor), \(machine.instructionSet)"])
@@ -66,20 +72,9 @@ public enum MeasurementText {
     )
       -> [String]
     {
-      let interval = speedup.interval.map {
-        " [\(NumberFormat.significant($0.low, 3)), \(NumberFormat.significant($0.high, 3))]"
-      }
-      let word =
-        switch speedup.verdict {
-        case .better: "faster"
-        case .worse: "slower"
-        case .tie: "tie"
-        case .unknown: "unknown"
-        }
-      return [
+      [
         name,
-        "\(NumberFormat.rate(a.rate)) → \(NumberFormat.rate(b.rate)) tok/s: \(NumberFormat.significant(speedup.ratio, 3))×"
-          + "\(interval ?? ""), \(word)",
+        "\(NumberFormat.rate(a.rate)) → \(NumberFormat.rate(b.rate)) tok/s: \(WholeRowsText.ratio(speedup))",
       ]
     }
     var rows = [["first", first], ["second", second]]
@@ -94,18 +89,11 @@ public enum MeasurementText {
 
   /// ``text(of:first:second:)`` as JSON.
   public static func json(of comparison: LatencyComparison, first: String, second: String) -> JSONValue {
-    func json(_ speedup: LatencyComparison.Speedup) -> JSONValue {
-      .fields([
-        ("ratio", .rounded(speedup.ratio)), ("low", .rounded(speedup.interval?.low)),
-        ("high", .rounded(speedup.interval?.high)), ("rounds", .integer(speedup.rounds)),
-        ("verdict", .string(speedup.verdict.rawValue)),
-      ])
-    }
     return .fields([
       ("schema", .string("compress.bench-comparison")), ("version", .integer(1)),
       ("models", .strings([first, second])), ("first", comparison.first.json),
-      ("second", comparison.second.json), ("prefill", json(comparison.prefill)),
-      ("decode", comparison.decode.map(json) ?? .null),
+      ("second", comparison.second.json), ("prefill", comparison.prefill.json),
+      ("decode", comparison.decode?.json ?? .null),
     ])
   }
 

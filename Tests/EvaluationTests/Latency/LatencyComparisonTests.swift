@@ -55,6 +55,22 @@ struct LatencyComparisonTests {
     #expect(single.verdict == .unknown && abs(single.ratio - 2) < 1e-12)
   }
 
+  @Test("a model that leaves zeros out is compared with itself with whole rows")
+  func wholeRows() throws {
+    let time = Time()
+    func model(_ seconds: Double, whole: (any LanguageModel)? = nil) -> FakeLanguageModel {
+      FakeLanguageModel(onForward: { time.pass(seconds * Double($0)) }, whole: whole)
+    }
+    var latency = Latency()
+    latency.clock = Stopwatch { time.now.withLock { $0 } }
+    latency.runs = 4
+    #expect(latency.zerosLeftOut(of: model(0.002)) == nil)
+    let found = try #require(latency.zerosLeftOut(of: model(0.002, whole: model(0.003))))
+    #expect(abs(found.prefillSpeedup.ratio - 1.5) < 1e-9 && found.prefillSpeedup.rounds == 4)
+    #expect(abs((found.decodeSpeedup?.ratio ?? 0) - 1.5) < 1e-9)
+    #expect(abs((found.decode?.median ?? 0) - 0.003) < 1e-12)
+  }
+
   @Test("encoders have one ratio")
   func encoders() {
     var latency = Latency()
