@@ -87,6 +87,8 @@ static inline const ck_kernels *table(void) {
   return current;
 }
 
+const ck_kernels *ck_chosen_kernels(void) { return table(); }
+
 const char *ck_instruction_set(void) { return table()->name; }
 
 int ck_select_instruction_set(const char *name) {

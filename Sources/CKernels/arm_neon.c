@@ -1,6 +1,7 @@
 // NEON with the dot-product extension (ARMv8.2).
 #if defined(__aarch64__) || defined(CK_SIMDE)
 #include "kernels.h"
+#include "sparse.h"
 #if defined(CK_SIMDE)
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/arm/neon.h>
@@ -18,6 +19,7 @@
 #define CK_PRODUCT_LANES 4
 #define CK_WIDE_OFFSET 0
 #define CK_TURNS_8 1
+#define CK_HALF_ROWS 1
 #include "bodies/types.h"
 
 #if defined(CK_SIMDE)
@@ -121,6 +123,36 @@ CK_INLINE void CK(group_sums)(const int kind, const int steps, const int n, cons
   }
 }
 #undef CK_STEP
+
+// The activations, of 32, that meet 16 codes, whose places are the four bytes of `places` from `first` on.
+CK_INLINE int8x16_t CK(chosen_16)(uint8x16_t places, uint8_t first, const int8_t *a) {
+  static const uint8_t bytes[16] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3};
+  static const int8_t shifts[16] = {0, -2, -4, -6, 0, -2, -4, -6, 0, -2, -4, -6, 0, -2, -4, -6};
+  static const uint8_t groups[16] = {0, 0, 4, 4, 8, 8, 12, 12, 16, 16, 20, 20, 24, 24, 28, 28};
+  uint8x16_t index = vqtbl1q_u8(places, vaddq_u8(vld1q_u8(bytes), vdupq_n_u8(first)));
+  index = vandq_u8(vshlq_u8(index, vld1q_s8(shifts)), vdupq_n_u8(3));
+  int8x16x2_t both = {{vld1q_s8(a), vld1q_s8(a + 16)}};
+  return vqtbl2q_s8(both, vorrq_u8(index, vld1q_u8(groups)));
+}
+
+// 32 codes times those of 64 activations that they meet: lane l has codes 4l … 4l + 3.
+CK_INLINE CK(i8v) CK(half_dot_32)(const uint8_t *codes, const uint8_t *places, const int8_t *a) {
+  uint8x16_t bytes = vcombine_u8(vld1_u8(places), vdup_n_u8(0));
+  const int8_t *c = (const int8_t *)codes;
+  int32x4_t low = vdotq_s32(vdupq_n_s32(0), vld1q_s8(c), CK(chosen_16)(bytes, 0, a));
+  int32x4_t high = vdotq_s32(vdupq_n_s32(0), vld1q_s8(c + 16), CK(chosen_16)(bytes, 4, a + 32));
+  CK(i8v) sum;
+  __builtin_memcpy(&sum, &low, 16);
+  __builtin_memcpy((char *)&sum + 16, &high, 16);
+  return sum;
+}
+
+// Eight codes to the 16 columns that they belong to.
+CK_INLINE void CK(spread_16)(const uint8_t *codes, uint64_t first, uint64_t second, uint8_t *columns) {
+  uint8x16_t index = vreinterpretq_u8_u64(
+    vcombine_u64(vcreate_u64(first), vcreate_u64(second + 0x0404040404040404)));
+  vst1q_u8(columns, vqtbl1q_u8(vcombine_u8(vld1_u8(codes), vdup_n_u8(0)), index));
+}
 
 #include "bodies/all.h"
 #if !defined(CK_SIMDE)

@@ -48,9 +48,14 @@ typedef struct {
   void (*add_scaled_product)(float, const float *, const float *, float *, size_t);
   void (*softmax_back)(const float *, float *, size_t);
   void (*adamw)(const ck_adamw_step *, float *, const float *, float *, float *, size_t);
+  // NULL where the scalar twins in sparse.c or those of another instruction set serve.
+  void (*multiply_half_rows)(const void *, size_t, size_t, const void *, size_t, float *, size_t);
+  void (*expand_half_row)(const void *, size_t, void *);
 } ck_kernels;
 
 extern const ck_kernels ck_kernels_scalar;
+// The table in use.
+const ck_kernels *ck_chosen_kernels(void);
 #if defined(__x86_64__) || defined(CK_SIMDE)
 extern const ck_kernels ck_kernels_avx2, ck_kernels_avxvnni, ck_kernels_avx512;
 #endif

@@ -47,7 +47,7 @@ static inline size_t column_of(const uint8_t *half, size_t index) {
   return index / 2 * 4 + (half[CK_HALF_PLACES + index / 4] >> index % 4 * 2 & 3);
 }
 
-static void expand_row_scalar(const void *half, size_t columns, void *row) {
+void ck_expand_row_scalar(const void *half, size_t columns, void *row) {
   const uint8_t *from = (const uint8_t *)half;
   uint8_t *to = (uint8_t *)row;
   memset(row, 0, columns / 256 * DENSE_BYTES);
@@ -79,33 +79,8 @@ static float half_dot_scalar(const uint8_t *row, size_t columns, const int8_t *a
   return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
 
-#if defined(__x86_64__) && !defined(CK_SIMDE)
-int ck_multiplies_halves(void) {
-  return !strcmp(ck_instruction_set(), ck_kernels_avx512.name) && __builtin_cpu_supports("avx512vbmi")
-         && __builtin_cpu_supports("avx512vbmi2");
-}
-#else
-int ck_multiplies_halves(void) { return 0; }
-#endif
-
-void ck_expand_row(const void *half, size_t columns, void *row) {
-#if defined(__x86_64__) && !defined(CK_SIMDE)
-  if (ck_multiplies_halves()) {
-    ck_expand_row_vbmi(half, columns, row);
-    return;
-  }
-#endif
-  expand_row_scalar(half, columns, row);
-}
-
-void ck_multiply_half_rows(const void *rows, size_t row_count, size_t columns, const void *records,
-                           size_t tokens, float *y, size_t y_stride) {
-#if defined(__x86_64__) && !defined(CK_SIMDE)
-  if (ck_multiplies_halves()) {
-    ck_multiply_half_rows_vbmi(rows, row_count, columns, records, tokens, y, y_stride);
-    return;
-  }
-#endif
+void ck_multiply_half_rows_scalar(const void *rows, size_t row_count, size_t columns, const void *records,
+                                  size_t tokens, float *y, size_t y_stride) {
   for (size_t t = 0; t < tokens; t++) {
     const int8_t *a = (const int8_t *)records + t * ck_record_bytes(columns);
     for (size_t r = 0; r < row_count; r++) {
@@ -113,4 +88,54 @@ void ck_multiply_half_rows(const void *rows, size_t row_count, size_t columns, c
         (const uint8_t *)rows + r * ck_half_row_bytes(columns), columns, a, (const float *)(a + columns));
     }
   }
+}
+
+// Column j of eight has code 2g, 2g + 1 or none of group g = j / 4.
+#define COLUMN(p, j) \
+  ((uint64_t)((j) % 4 == ((p) >> 4 * ((j) / 4) & 3)       ? 2 * ((j) / 4) \
+              : (j) % 4 == ((p) >> (4 * ((j) / 4) + 2) & 3) ? 2 * ((j) / 4) + 1 \
+                                                            : 0x80) \
+   << 8 * (j))
+#define SPREAD(p) \
+  COLUMN(p, 0) | COLUMN(p, 1) | COLUMN(p, 2) | COLUMN(p, 3) | COLUMN(p, 4) | COLUMN(p, 5) | COLUMN(p, 6) | COLUMN(p, 7)
+#define SPREAD_4(p) SPREAD(p), SPREAD(p + 1), SPREAD(p + 2), SPREAD(p + 3)
+#define SPREAD_16(p) SPREAD_4(p), SPREAD_4(p + 4), SPREAD_4(p + 8), SPREAD_4(p + 12)
+#define SPREAD_64(p) SPREAD_16(p), SPREAD_16(p + 16), SPREAD_16(p + 32), SPREAD_16(p + 48)
+
+const uint64_t ck_half_spread[256] = {SPREAD_64(0), SPREAD_64(64), SPREAD_64(128), SPREAD_64(192)};
+
+typedef void (*multiply_function)(const void *, size_t, size_t, const void *, size_t, float *, size_t);
+typedef void (*expand_function)(const void *, size_t, void *);
+typedef struct {
+  multiply_function multiply;
+  expand_function expand;
+} half_functions;
+
+// What serves the chosen instruction set; nothing where whole rows are as fast.
+static half_functions functions(void) {
+  const ck_kernels *set = ck_chosen_kernels();
+#if defined(__x86_64__) && !defined(CK_SIMDE)
+  if (set == &ck_kernels_avx512) {
+    if (__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2")) {
+      return (half_functions){ck_multiply_half_rows_vbmi, ck_expand_row_vbmi};
+    }
+    set = &ck_kernels_avx2;
+  }
+#endif
+  return (half_functions){set->multiply_half_rows, set->expand_half_row};
+}
+
+int ck_multiplies_halves(void) { return functions().multiply != NULL; }
+
+void ck_expand_row(const void *half, size_t columns, void *row) {
+  expand_function expand = functions().expand;
+  if (!expand) expand = ck_expand_row_scalar;
+  expand(half, columns, row);
+}
+
+void ck_multiply_half_rows(const void *rows, size_t row_count, size_t columns, const void *records,
+                           size_t tokens, float *y, size_t y_stride) {
+  multiply_function multiply = functions().multiply;
+  if (!multiply) multiply = ck_multiply_half_rows_scalar;
+  multiply(rows, row_count, columns, records, tokens, y, y_stride);
 }

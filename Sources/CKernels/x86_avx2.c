@@ -1,6 +1,7 @@
 // AVX2 with FMA and F16C.
 #if defined(__x86_64__) || defined(CK_SIMDE)
 #include "kernels.h"
+#include "sparse.h"
 #if defined(CK_SIMDE)
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx2.h>
@@ -21,6 +22,7 @@
 #define CK_WIDE_OFFSET 0
 #define CK_TILES_256 1
 #define CK_TURNS_8 1
+#define CK_HALF_ROWS 1
 #include "bodies/types.h"
 #include "bodies/x86.h"
 
@@ -33,6 +35,7 @@ CK_INLINE __m256i CK(broadcast)(const int8_t *a) {
   return _mm256_set1_epi32(four);
 }
 
+#include "bodies/half_rows_256.h"
 #include "bodies/all.h"
 #if !defined(CK_SIMDE)
 #pragma clang attribute pop

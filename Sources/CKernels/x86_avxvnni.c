@@ -1,6 +1,7 @@
 // AVX2 with FMA and F16C, and products of bytes from AVX-VNNI.
 #if defined(__x86_64__) || defined(CK_SIMDE)
 #include "kernels.h"
+#include "sparse.h"
 #if defined(CK_SIMDE)
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx2.h>
@@ -22,6 +23,7 @@
 #define CK_WIDE_OFFSET 128  // int8 codes are packed as c + 128: vpdpbusd takes unsigned codes
 #define CK_TILES_256 1
 #define CK_TURNS_8 1
+#define CK_HALF_ROWS 1
 #define CK_VNNI 1
 #if defined(CK_SIMDE)
 #define CK_DPBUSD _mm256_dpbusd_epi32
@@ -37,6 +39,7 @@ CK_INLINE __m256i CK(broadcast)(const int8_t *a) {
   return _mm256_set1_epi32(four);
 }
 
+#include "bodies/half_rows_256.h"
 #include "bodies/all.h"
 #if !defined(CK_SIMDE)
 #pragma clang attribute pop

@@ -3,6 +3,7 @@
 #include "../../Sources/CKernels/include/ck_hash.h"
 #include "../../Sources/CKernels/include/ck_round.h"
 #include "../../Sources/CKernels/kernels.h"
+#include "../../Sources/CKernels/sparse.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,40 @@ static void compare_products(const ck_kernels *set, size_t which, size_t rows, s
     expect_close(set->name, what, y, z, tokens * rows, 5e-6, filler < 0 ? 1 : 50);
   }
   free(stored), free(x), free(y), free(z), free(records), free(again), free(scratch);
+}
+
+// Rows of int8 codes of which half is zero: the products, and the rows that come back.
+static void compare_half_rows(const ck_kernels *set, size_t columns) {
+  if (!set->multiply_half_rows) return;
+  enum { ROWS = 3, TOKENS = 2 };
+  const size_t row = columns / 32 * 34, half = ck_half_row_bytes(columns), record = ck_record_bytes(columns);
+  uint8_t *whole = malloc(row), *back = malloc(row), *halves = malloc(ROWS * half);
+  uint8_t *records = aligned_alloc(64, TOKENS * record);
+  for (size_t r = 0; r < ROWS; r++) {
+    for (size_t i = 0; i < row; i++) whole[i] = (uint8_t)bits();
+    for (size_t block = 0; block < columns / 32; block++) {
+      uint16_t scale = (uint16_t)(0x2400 + bits() % 0x800);
+      memcpy(whole + 34 * block, &scale, 2);
+      for (size_t group = 0; group < 8; group++) {
+        const size_t first = bits() % 4, second = bits() % 4;
+        whole[34 * block + 2 + 4 * group + first] = 0;
+        whole[34 * block + 2 + 4 * group + (second == first ? (first + 1) % 4 : second)] = 0;
+      }
+    }
+    comparisons++;
+    if (!ck_halve_row(whole, columns, halves + r * half)) printf("%s: a row is not halved\n", set->name), failures++;
+    set->expand_half_row(halves + r * half, columns, back);
+    if (memcmp(whole, back, row)) printf("%s: a half row does not come back\n", set->name), failures++;
+  }
+  float *x = malloc(4 * columns), y[ROWS * TOKENS], z[ROWS * TOKENS];
+  for (size_t t = 0; t < TOKENS; t++) {
+    fill(x, columns);
+    ck_kernels_scalar.quantize_activations(x, columns, records + t * record);
+  }
+  set->multiply_half_rows(halves, ROWS, columns, records, TOKENS, y, ROWS);
+  ck_multiply_half_rows_scalar(halves, ROWS, columns, records, TOKENS, z, ROWS);
+  expect_close(set->name, "multiply_half_rows", y, z, ROWS * TOKENS, 2e-6, 1);
+  free(whole), free(back), free(halves), free(records), free(x);
 }
 
 #define N 333
@@ -290,6 +325,8 @@ int main(void) {
     const size_t lengths[] = {1, 7, 15, 16, 17, 31, 32, 33, 64, 100, 333};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) compare_vectors(sets[s], lengths[i]);
     compare_float_products(sets[s]);
+    compare_half_rows(sets[s], 256);
+    compare_half_rows(sets[s], 1280);
     printf("%s: %d comparisons with the scalar twin\n", sets[s]->name, comparisons - before);
   }
   compare_rounding();

@@ -12,3 +12,6 @@
 #include "attention.h"
 #include "feedback.h"
 #include "training.h"
+#ifdef CK_HALF_ROWS
+#include "half_rows.h"
+#endif

@@ -38,4 +38,8 @@ const ck_kernels CK(ck_kernels) = {
   .add_scaled_product = CK(add_scaled_product),
   .softmax_back = CK(softmax_back),
   .adamw = CK(adamw),
+#ifdef CK_HALF_ROWS
+  .multiply_half_rows = CK(multiply_half_rows),
+  .expand_half_row = CK(expand_half_row),
+#endif
 };

@@ -49,10 +49,10 @@ int ck_halve_row(const void *row, size_t columns, void *half);
 // The inverse.
 void ck_expand_row(const void *half, size_t columns, void *row);
 
-// 1 where products with half rows are faster than with whole ones: on AVX-512 processors with VBMI and VBMI2.
+// 1 where products with half rows are faster than with whole ones: with every instruction set but the scalar one.
 int ck_multiplies_halves(void);
 
-// ck_multiply_rows for consecutive half rows: in sixteen lanes and two turns.
+// ck_multiply_rows for consecutive half rows: lane l of four sums collects the codes 4l … 4l + 3 of the 32 of every 64 columns.
 void ck_multiply_half_rows(const void *rows, size_t row_count, size_t columns, const void *records,
                            size_t tokens, float *y, size_t y_stride);
 
