@@ -18,13 +18,16 @@ enum LowestScores {
     nonisolated(unsafe) let (source, target) = (scores, dropped)
     // Ties from the first on: as many in each piece as those before leave.
     let found = perPiece(scores.count) { piece in
-      var found = 0
+      guard let base = source.baseAddress else { return 0 }
+      // Bytes and wrapping sums, which are done many at a time.
+      let marks = UnsafeMutableRawPointer(target).assumingMemoryBound(to: UInt8.self)
+      var found: UInt32 = 0
       for place in piece {
-        let bits = source[place].magnitude.bitPattern
-        target[place] = target[place] || bits < threshold
-        found += bits == threshold ? 1 : 0
+        let bits = base[place].magnitude.bitPattern
+        marks[place] |= bits < threshold ? 1 : 0
+        found &+= bits == threshold ? 1 : 0
       }
-      return found
+      return Int(found)
     }
     var rest = ties
     for (index, found) in found.enumerated() where rest > 0 && found > 0 {
@@ -56,32 +59,55 @@ enum LowestScores {
   }
 
   /// The bits of the `count`-th lowest score, and how many scores of just these bits are among the `count`.
+  ///
+  /// The upper 11 bits of all scores are counted, then the lower 20 of those few that share the threshold's upper ones.
   static func threshold(_ count: Int, of scores: UnsafeBufferPointer<Float>) -> (bits: UInt32, ties: Int) {
-    var (prefix, rest): (UInt32, Int) = (0, count)
-    var mask: UInt32 = 0
     nonisolated(unsafe) let source = scores
-    for (shift, width) in [(20, 11), (10, 10), (0, 10)] {
-      let (known, fixed, digits) = (mask, prefix, UInt32(1 << width - 1))
-      let pieces = perPiece(scores.count) { piece in
-        var counts = [Int](repeating: 0, count: 1 << width)
-        for place in piece {
-          let bits = source[place].magnitude.bitPattern
-          guard bits & known == fixed else { continue }
-          counts[Int(bits >> UInt32(shift) & digits)] += 1
-        }
-        return counts
-      }
-      func total(_ digit: Int) -> Int { pieces.reduce(0) { $0 + $1[digit] } }
-      var (digit, here) = (0, total(0))
-      while rest > here, digit + 1 < 1 << width {
-        rest -= here
-        digit += 1
-        here = total(digit)
-      }
-      prefix |= UInt32(digit) << UInt32(shift)
-      mask |= digits << UInt32(shift)
+    let upper = perPiece(scores.count) { piece in
+      counts(bins: 1 << 11, piece.count) { source[piece.lowerBound + $0].magnitude.bitPattern >> 20 }
     }
-    return (prefix, rest)
+    var rest = count
+    let first = digit(upper, &rest)
+    var candidates: [UInt32] = []
+    for piece in perPiece(scores.count, { lower(of: source[$0], upper: first) }) { candidates += piece }
+    let second = digit([counts(bins: 1 << 10, candidates.count) { candidates[$0] >> 10 }], &rest)
+    candidates.removeAll { $0 >> 10 != second }
+    let third = digit([counts(bins: 1 << 10, candidates.count) { candidates[$0] & 1023 }], &rest)
+    return (first << 20 | second << 10 | third, rest)
+  }
+
+  /// How many of `count` numbers there are of each value below `bins`. Neighbours, which are often alike, are counted apart: a counter
+  /// that is raised twice in a row has to be waited for.
+  private static func counts(bins: Int, _ count: Int, _ value: (Int) -> UInt32) -> [Int] {
+    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 4 * bins) { counts in
+      counts.initialize(repeating: 0)
+      for place in 0..<count { counts[place & 3 &* bins &+ Int(value(place))] &+= 1 }
+      return (0..<bins).map { bin in (0..<4).reduce(0) { $0 + Int(counts[$1 * bins + bin]) } }
+    }
+  }
+
+  /// The value that holds the `rest`-th number; `rest` becomes its place among those of this value.
+  private static func digit(_ pieces: [[Int]], _ rest: inout Int) -> UInt32 {
+    var value = 0
+    let last = (pieces.first?.count ?? 1) - 1
+    func total(_ value: Int) -> Int { pieces.reduce(0) { $0 + $1[value] } }
+    var here = total(0)
+    while rest > here, value < last {
+      rest -= here
+      value += 1
+      here = total(value)
+    }
+    return UInt32(value)
+  }
+
+  /// The lower 20 bits of the scores whose upper ones are these.
+  private static func lower(of scores: Slice<UnsafeBufferPointer<Float>>, upper: UInt32) -> [UInt32] {
+    var found: [UInt32] = []
+    for score in scores {
+      let bits = score.magnitude.bitPattern
+      if bits >> 20 == upper { found.append(bits & 0xF_FFFF) }
+    }
+    return found
   }
 
   /// Marks the lowest of each group of neighbours: in a group of `length`, all but `kept`; in a shorter rest all but its part of

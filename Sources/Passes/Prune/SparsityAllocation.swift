@@ -28,10 +28,27 @@ package struct SparsityAllocation: Sendable {
 
   /// Adds a matrix by what losing each weight costs.
   package mutating func add(_ name: String, losses: Matrix) {
-    var histogram = [Int](repeating: 0, count: Self.bins)
+    let (rows, columns) = (losses.rows, losses.columns)
+    // A few rows at a time, each with counts of its own.
+    let piece = max(1, (1 << 18) / max(1, columns))
+    let found = Locked([Int](repeating: 0, count: Self.bins))
     losses.elements.withUnsafeBufferPointer { losses in
-      for loss in losses { histogram[loss > 0 ? Int(loss.bitPattern >> Self.left) : 0] += 1 }
+      nonisolated(unsafe) let losses = losses
+      Parallel.forEach((rows + piece - 1) / piece) { index in
+        let places = index * piece * columns..<min(rows, (index + 1) * piece) * columns
+        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 2 * Self.bins) { counts in
+          counts.initialize(repeating: 0)
+          for place in places {
+            let bin = losses[place] > 0 ? Int(losses[place].bitPattern >> Self.left) : 0
+            counts[place & 1 &* Self.bins &+ bin] &+= 1
+          }
+          found.withLock { sums in
+            for bin in 0..<Self.bins { sums[bin] += Int(counts[bin]) + Int(counts[Self.bins + bin]) }
+          }
+        }
+      }
     }
+    let histogram = found.withLock { $0 }
     entries.append(Entry(name: name, count: losses.elements.count, histogram: histogram))
   }
 
