@@ -98,11 +98,14 @@ void ck_multiply_half_rows_scalar(const void *rows, size_t row_count, size_t col
    << 8 * (j))
 #define SPREAD(p) \
   COLUMN(p, 0) | COLUMN(p, 1) | COLUMN(p, 2) | COLUMN(p, 3) | COLUMN(p, 4) | COLUMN(p, 5) | COLUMN(p, 6) | COLUMN(p, 7)
-#define SPREAD_4(p) SPREAD(p), SPREAD(p + 1), SPREAD(p + 2), SPREAD(p + 3)
-#define SPREAD_16(p) SPREAD_4(p), SPREAD_4(p + 4), SPREAD_4(p + 8), SPREAD_4(p + 12)
-#define SPREAD_64(p) SPREAD_16(p), SPREAD_16(p + 16), SPREAD_16(p + 32), SPREAD_16(p + 48)
+#define MASK(p) (uint8_t)(1 << ((p) & 3) | 1 << ((p) >> 2 & 3) | 16 << ((p) >> 4 & 3) | 16 << ((p) >> 6 & 3))
+#define FOUR(of, p) of(p), of(p + 1), of(p + 2), of(p + 3)
+#define SIXTEEN(of, p) FOUR(of, p), FOUR(of, p + 4), FOUR(of, p + 8), FOUR(of, p + 12)
+#define SIXTY_FOUR(of, p) SIXTEEN(of, p), SIXTEEN(of, p + 16), SIXTEEN(of, p + 32), SIXTEEN(of, p + 48)
+#define ALL(of) {SIXTY_FOUR(of, 0), SIXTY_FOUR(of, 64), SIXTY_FOUR(of, 128), SIXTY_FOUR(of, 192)}
 
-const uint64_t ck_half_spread[256] = {SPREAD_64(0), SPREAD_64(64), SPREAD_64(128), SPREAD_64(192)};
+const uint64_t ck_half_spread[256] = ALL(SPREAD);
+const uint8_t ck_half_masks[256] = ALL(MASK);
 
 typedef void (*multiply_function)(const void *, size_t, size_t, const void *, size_t, float *, size_t);
 typedef void (*expand_function)(const void *, size_t, void *);

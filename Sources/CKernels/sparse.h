@@ -7,6 +7,8 @@ enum { CK_HALF_PLACES = 16, CK_HALF_CODES = 48, CK_HALF_BYTES = 176 };
 
 // Of a byte with the places of four codes: for each of eight columns (the lowest byte first) which of the codes it has, 0x80 for none.
 extern const uint64_t ck_half_spread[256];
+// Of the same byte: a bit for each of the eight columns that has one.
+extern const uint8_t ck_half_masks[256];
 
 // The definitions.
 void ck_expand_row_scalar(const void *half, size_t columns, void *row);

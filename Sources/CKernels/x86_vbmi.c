@@ -69,20 +69,25 @@ void ck_multiply_half_rows_vbmi(const void *rows, size_t row_count, size_t colum
   }
 }
 
-// The bits of two groups whose four places are in a byte.
-CK_INLINE uint64_t CK(mask)(uint64_t places) {
-  return 1u << (places & 3) | 1u << (places >> 2 & 3) | 16u << (places >> 4 & 3) | 16u << (places >> 6 & 3);
+// For 32 bytes of places the bits of the columns that have codes: those of 256 columns.
+CK_INLINE __m256i CK(kept)(const uint8_t *places) {
+  const uint8_t *table = ck_half_masks;
+  __m512i index = _mm512_castsi256_si512(CK(load_256)(places));
+  __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(table), index, _mm512_loadu_si512(table + 64));
+  __m512i high = _mm512_permutex2var_epi8(_mm512_loadu_si512(table + 128), index, _mm512_loadu_si512(table + 192));
+  return _mm512_castsi512_si256(_mm512_mask_mov_epi8(low, _mm512_movepi8_mask(index), high));
 }
 
 void ck_expand_row_vbmi(const void *half, size_t columns, void *row) {
   const uint8_t *from = (const uint8_t *)half;
   uint8_t *to = (uint8_t *)row;
   for (size_t at = 0; at < columns; at += 256, from += CK_HALF_BYTES, to += 272) {
+    uint64_t masks[4];
+    _mm256_storeu_si256((__m256i *)masks, CK(kept)(from + CK_HALF_PLACES));
+#pragma clang loop unroll(full)
     for (int k = 0; k < 4; k++) {
-      uint64_t mask = 0;
-      for (int i = 0; i < 8; i++) mask |= CK(mask)(from[CK_HALF_PLACES + 8 * k + i]) << 8 * i;
       __m512i codes = _mm512_maskz_expand_epi8(
-        mask, _mm512_castsi256_si512(CK(load_256)(from + CK_HALF_CODES + 32 * k)));
+        masks[k], _mm512_castsi256_si512(CK(load_256)(from + CK_HALF_CODES + 32 * k)));
       __builtin_memcpy(to + 68 * k, from + 4 * k, 2);
       __builtin_memcpy(to + 68 * k + 34, from + 4 * k + 2, 2);
       _mm256_storeu_si256((__m256i *)(to + 68 * k + 2), _mm512_castsi512_si256(codes));
