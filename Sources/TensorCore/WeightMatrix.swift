@@ -52,6 +52,9 @@ public struct WeightMatrix: Sendable {
       self, part: MatrixProduct.Part(whole, rows: rows, roundsActivations: parts[0].roundsActivations))
   }
 
+  /// Whether batches of activations are rounded to bfloat16 here, as the rows are.
+  package var roundsActivations: Bool { parts[0].roundsActivations && StridedProduct.canRound }
+
   /// y[t, r] = Σ_c x[t, c] · w[r, c]: multiplies in the stored form, on ``Parallel/threadCount`` threads.
   ///
   /// Block formats meet activations quantized to 8 bits (one scale for each 32, `max / 127`), in exact integer

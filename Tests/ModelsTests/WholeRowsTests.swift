@@ -19,14 +19,17 @@ import Testing
             isPruned && code % 4 < 2 ? 0 : UInt8.random(in: 0...255, using: &generator)
           }
       }
-      return StoredTensor(name: name, shape: [rows, width], format: .q8_0, bytes: TensorBytes(ByteRegion(bytes)))
+      return StoredTensor(
+        name: name, shape: [rows, width], format: .q8_0, bytes: TensorBytes(ByteRegion(bytes)))
     }
     func norm(_ name: String) -> StoredTensor {
       let ones = (0..<width).flatMap { _ -> [UInt8] in [0x80, 0x3F] }
       return StoredTensor(name: name, shape: [width], format: .bf16, bytes: TensorBytes(ByteRegion(ones)))
     }
     let block = "model.layers.0."
-    let names = ["self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj", "self_attn.v_proj", "mlp.gate_proj"]
+    let names = [
+      "self_attn.q_proj", "self_attn.k_proj", "mlp.down_proj", "self_attn.v_proj", "mlp.gate_proj",
+    ]
     var source = ModelSource(
       container: .safetensors, path: "", files: [],
       tensors: (names + ["mlp.up_proj", "self_attn.o_proj"]).enumerated().map { place, name in

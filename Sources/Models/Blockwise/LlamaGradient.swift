@@ -15,20 +15,17 @@ extension BlockwiseLlama: GradientModel {
   ) throws {
     let block = try LlamaModel.Block(tensors, index: index, window: configuration.windows[index])
     let names = steps(ofBlock: index).flatMap(\.layers)
-    let pass = LlamaBlockGradient(
-      runner: LlamaBlockRunner(configuration), block: block, tokens: tokens,
-      weights: try names.map { try tensors.vector($0).values })
+    let pass = LlamaBlockGradient(runner: LlamaBlockRunner(configuration), block: block, tokens: tokens)
     pass.goBack(hidden: hidden, gradient: gradient) { see(names[$0], $1) }
   }
 }
 
-/// One block of a llama family model and one sequence, run forwards and then backwards in single precision.
+/// One block of a llama family model and one sequence, run forwards and then backwards in single precision, or with products of
+/// bfloat16 numbers where its matrices are multiplied so.
 private struct LlamaBlockGradient {
   let runner: LlamaBlockRunner
   let block: LlamaModel.Block
   let tokens: Int
-  /// Query, key, value, attention output, gate, up, down; each outputs × inputs.
-  let weights: [[Float]]
 
   private var configuration: LlamaConfiguration { runner.configuration }
   private var width: Int { configuration.hiddenSize }
@@ -61,13 +58,13 @@ private struct LlamaBlockGradient {
     block.up.apply(normed.base, tokens: tokens, into: up.base)
     see(6, gradient)
     let product = FloatBuffer(count: tokens * inner)
-    back(6, gradient, inputs: inner, outputs: width, into: product.base)
+    block.down.weight.multiplyBack(gradient, tokens: tokens, into: product.base)
     BackwardKernels.siluMultiply(gate: gate.base, up: up.base, gradient: product.base, count: tokens * inner)
     see(4, gate.base)
     see(5, up.base)
     let input = FloatBuffer(count: tokens * width)
-    back(4, gate.base, inputs: width, outputs: inner, into: input.base)
-    back(5, up.base, inputs: width, outputs: inner, into: input.base, adding: true)
+    block.gate.weight.multiplyBack(gate.base, tokens: tokens, into: input.base)
+    block.up.weight.multiplyBack(up.base, tokens: tokens, into: input.base, adding: true)
     BackwardKernels.rmsNorm(
       hidden.base, weight: block.feedForwardNorm.values, epsilon: configuration.normEpsilon, rows: tokens,
       gradient: input.base)
@@ -112,7 +109,7 @@ private struct LlamaBlockGradient {
     let (wide, narrow) = (configuration.queryWidth, configuration.keyValueWidth)
     see(3, gradient)
     let attended = FloatBuffer(count: tokens * wide)
-    back(3, gradient, inputs: wide, outputs: width, into: attended.base)
+    block.attentionOutput.weight.multiplyBack(gradient, tokens: tokens, into: attended.base)
     let queries = FloatBuffer(count: tokens * wide)
     let (keys, values) = (FloatBuffer(count: tokens * narrow), FloatBuffer(count: tokens * narrow))
     // A key head serves a group of query heads, so its gradients are made in one piece.
@@ -129,9 +126,9 @@ private struct LlamaBlockGradient {
     unrotate(keys.base, state.rawKeys, block.keyNorm, heads: configuration.keyValueHeadCount, state.rotary)
     for (layer, part) in [queries, keys, values].enumerated() { see(layer, part.base) }
     let input = FloatBuffer(count: tokens * width)
-    back(0, queries.base, inputs: width, outputs: wide, into: input.base)
-    back(1, keys.base, inputs: width, outputs: narrow, into: input.base, adding: true)
-    back(2, values.base, inputs: width, outputs: narrow, into: input.base, adding: true)
+    block.query.weight.multiplyBack(queries.base, tokens: tokens, into: input.base)
+    block.key.weight.multiplyBack(keys.base, tokens: tokens, into: input.base, adding: true)
+    block.value.weight.multiplyBack(values.base, tokens: tokens, into: input.base, adding: true)
     BackwardKernels.rmsNorm(
       hidden, weight: block.attentionNorm.values, epsilon: configuration.normEpsilon, rows: tokens,
       gradient: input.base)
@@ -151,17 +148,27 @@ private struct LlamaBlockGradient {
       raw.base, weight: norm.values, epsilon: configuration.normEpsilon, rows: tokens * heads,
       gradient: gradient)
   }
+}
 
-  /// result = gradient · W: from a layer's outputs to its inputs.
-  private func back(
-    _ layer: Int, _ gradient: UnsafePointer<Float>, inputs: Int, outputs: Int,
-    into result: UnsafeMutablePointer<Float>, adding: Bool = false
+extension WeightMatrix {
+  /// x[t, c] = Σ_r y[t, r] · w[r, c]: from a layer's outputs to its inputs.
+  ///
+  /// - Parameters:
+  ///   - y: `tokens` × `rows`.
+  ///   - x: `tokens` × `columns`, overwritten or added to.
+  fileprivate func multiplyBack(
+    _ y: UnsafePointer<Float>, tokens: Int, into x: UnsafeMutablePointer<Float>, adding: Bool = false
   ) {
-    weights[layer].withUnsafeBufferPointer {
-      guard let base = $0.baseAddress else { return }
-      LinearAlgebra.multiply(
-        gradient, base, transposed: false, rows: tokens, inner: outputs, columns: inputs, into: result,
+    let weights = FloatBuffer(count: rows * columns, isZeroed: false)
+    Parallel.forEach(rows, work: rows * columns) { decodeRow($0, into: weights.base + $0 * columns) }
+    guard roundsActivations else {
+      return LinearAlgebra.multiply(
+        y, weights.base, transposed: false, rows: tokens, inner: rows, columns: columns, into: x,
         adding: adding)
     }
+    if !adding { x.update(repeating: 0, count: tokens * columns) }
+    StridedProduct(
+      (y, rows, 1), (UnsafePointer(weights.base), columns, 1), rows: tokens, inner: rows, columns: columns
+    ).addRounded(to: x, row: columns)
   }
 }

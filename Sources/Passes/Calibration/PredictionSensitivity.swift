@@ -236,7 +236,9 @@ private struct GradientWalk {
   ) throws -> [(String, [Float], Int)] {
     try context.progress(
       "sensitivity", Double(3 * model.blockCount - 2 * index) / Double(3 * model.blockCount))
-    let lookup = try lookup(model.tensorNames(ofBlock: index))
+    // For a mean alone weights are multiplied as they are stored, as on the way forwards.
+    let names = model.tensorNames(ofBlock: index)
+    let lookup = try meansOnly ? stored(names) : lookup(names)
     var grams: [(name: String, gram: [Float], count: Int)] = []
     for name in model.steps(ofBlock: index).flatMap(\.layers) {
       let count = tensors[name]?.rowCount ?? 0

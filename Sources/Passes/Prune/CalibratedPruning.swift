@@ -191,7 +191,7 @@ final class CalibratedPruning {
     init(_ step: CalibrationSweep.Step, _ method: PrunePass.Method) throws {
       let observation = step.observation
       let n = observation.width
-      pull = method.refits ? try TargetMovement(step, factor: nil) : nil
+      pull = method.refits ? try TargetMovement(step, factor: nil, rounds: true) : nil
       alternating =
         method == .admm ? try AlternatingMask(gram: observation.gram, columns: n) : nil
       let mean = observation.diagonal.reduce(0.0) { $0 + Double($1) } / Double(max(1, n))

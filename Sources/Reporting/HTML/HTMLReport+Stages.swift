@@ -138,7 +138,9 @@ extension HTMLReport {
     text += Markup.details("Tails and details", stageRows(quality, shown))
     let timed = shown.filter { $0.stage.latency != nil }
     return timed.isEmpty
-      ? text : text + Markup.details("Speed and memory", stageRows(speed, timed) + threadRows(timed) + zeroRows(timed))
+      ? text
+      : text
+        + Markup.details("Speed and memory", stageRows(speed, timed) + threadRows(timed) + zeroRows(timed))
   }
 
   /// A row for each stage and number of threads; nothing where all were timed with one number.

@@ -12,13 +12,18 @@ struct TargetMovement {
   /// V − W or W (C − H) of the only layer, or nothing.
   private let whole: [Float]
   private let count: Int
+  private let rounds: Bool
 
   /// The movement of a step's layers; nil where inputs did not move.
-  init?(_ step: CalibrationSweep.Step, factor: FeedbackFactor?) throws {
+  ///
+  /// - Parameter rounds: whether weights and C − H may be rounded to bfloat16 when they are multiplied: by some thousandths of the
+  ///   movement, not of the weights.
+  init?(_ step: CalibrationSweep.Step, factor: FeedbackFactor?, rounds: Bool = false) throws {
     let observation = step.observation
     guard !observation.cross.isEmpty, let layer = step.layers.first else { return nil }
     let count = observation.width
     self.count = count
+    self.rounds = rounds
     var rows = observation.cross
     if observation.crossesOutputs {
       precondition(step.layers.count == 1 && rows.count == layer.rows * count, "one layer's outputs")
@@ -61,10 +66,28 @@ struct TargetMovement {
         }
       }
     }
+    if rounds, StridedProduct.canRound { return roundedMovement(of: weights) }
     return [Float](unsafeUninitializedCapacity: weights.elements.count) { target, size in
       size = weights.elements.count
       if let base = target.baseAddress { TargetMovement.addProduct(weights, shift, beta: 0, to: base) }
     }
+  }
+
+  private func roundedMovement(of weights: Matrix) -> [Float] {
+    var result = [Float](repeating: 0, count: weights.elements.count)
+    result.withUnsafeMutableBufferPointer { target in
+      weights.elements.withUnsafeBufferPointer { w in
+        shift.withUnsafeBufferPointer { shift in
+          guard let target = target.baseAddress, let w = w.baseAddress, let shift = shift.baseAddress else {
+            return
+          }
+          StridedProduct(
+            (w, count, 1), (shift, count, 1), rows: weights.rows, inner: count, columns: count
+          ).addRounded(to: target, row: count)
+        }
+      }
+    }
+    return result
   }
 
   /// target = scale · W · B + beta · target.
