@@ -24,7 +24,7 @@ help:
 	@echo "make bench-peers    every speed bar beside llama.cpp and zstd: decode, prefill, quantize, evaluate, pack, start"
 	@echo "make bench-pruning  every pruning bar beside Wanda and SparseGPT (DATA=models and texts; ONLY=big,time for a large model)"
 	@echo "make bench-training what trainings reach: recoveries of quantized models, students (DATA=models and texts)"
-	@echo "make reference      a model of the reference model's shape, trained from random weights (STEPS=30 to try it out)"
+	@echo "make reference      the reference model, trained from random weights: the shipped bytes (STEPS=30 to try it out)"
 	@echo "make peers-transformers  quantized safetensors in transformers: the same logits?"
 	@echo "make reports        the reference runs in Reports/, made again"
 	@echo "make limits         instructions and allocations of a token, counted by valgrind, against committed limits"

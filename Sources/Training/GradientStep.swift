@@ -69,13 +69,15 @@ package struct GradientStep<Number: TrainingNumber>: Sendable {
       let goal = loss.needsTeacher ? teacher?(packed, part) : nil
       var output = OutputLoss<Number>(loss, vocabulary: student.vocabulary)
       output.rounds = student.rounds
+      let states = student.outputInput(pass.final)
       sum += output.run(
         student: .init(
-          states: pass.final.base, matrix: weights + student.output, width: student.width),
+          states: states.base, matrix: weights + student.output, width: student.width),
         teacher: goal.map { .init(states: $0.states.base, matrix: $0.matrix, width: $0.width) },
         likeliest: loss.needsTeacher ? likeliest?(part) : nil, targets: packed.targets,
         scale: 1 / Number(total), gradient: gradient,
         matrixGradient: gradients.base + student.output)
+      withExtendedLifetime(states) {}
       let hidden = inside?(pass, packed, part, 1 / Number(total))
       sum += hidden?.loss ?? 0
       let related = pass.relations.flatMap { relations?($0, packed, part, 1 / Number(total)) }

@@ -53,7 +53,8 @@ final class HeldOutTest {
           zip(chosen[document...], part.documents).flatMap { rows.rows(first + $0, count: $1.count) })
       }
       document += part.documents.count
-      let sums = compare(pass.final, goal, UnsafePointer(weights.base + student.output), part.targets)
+      let sums = compare(
+        student.outputInput(pass.final), goal, UnsafePointer(weights.base + student.output), part.targets)
       for row in 0..<part.count {
         divergence += sums.base[2 * row]
         entropy += sums.base[2 * row + 1]

@@ -18,7 +18,7 @@ final class LanguageTask: TrainingTask {
 
   init(
     student: Checkpoint, _ own: LlamaArchitecture, layout: ParameterLayout, teacher: Checkpoint,
-    documents: [[Int]], heldOut: [[Int]], settings: TrainingSettings
+    documents: [[Int]], heldOut: [[Int]], settings: TrainingSettings, rounding: ActivationRounding? = nil
   ) throws {
     self.documents = documents
     let vocabulary = own.configuration.vocabularySize
@@ -47,6 +47,7 @@ final class LanguageTask: TrainingTask {
     }
     var graph = try LlamaGraph<Float>(own.configuration, layout: layout, isTied: student.isTied)
     graph.recomputes = settings.recomputes
+    graph.rounding = rounding
     self.heldOut = HeldOutTest(graph, teacher: source, documents: heldOut, tokens: settings.testTokens)
     graph.rounds = settings.rounds
     step = GradientStep(graph, loss: settings.loss)

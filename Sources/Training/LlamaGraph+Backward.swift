@@ -103,12 +103,13 @@ extension LlamaGraph {
 
   // MARK: Parts
 
-  /// dW += dYᵀ · X, db += Σ dY.
+  /// dW += dYᵀ · X, db += Σ dY, X being what the matrix has read.
   private func addWeights(
     _ layer: Layer, _ gradient: NumberBuffer<Number>, _ x: NumberBuffer<Number>, _ tokens: Int,
     _ gradients: UnsafeMutablePointer<Number>
   ) {
-    layer.addWeights(gradient, x, tokens, gradients, rounds: rounds)
+    layer.addWeights(
+      gradient, read(x, layer.weight, layer.inputs), tokens, gradients, rounds: rounds)
   }
 
   /// dX = dY · W, or dX += dY · W.

@@ -108,7 +108,18 @@ extension LlamaGraph {
     _ layer: Layer, _ x: NumberBuffer<Number>, _ tokens: Int, _ weights: UnsafePointer<Number>,
     into y: NumberBuffer<Number>, adding: Bool = false
   ) {
-    layer.apply(x, tokens, weights, into: y, adding: adding, rounds: rounds)
+    layer.apply(
+      read(x, layer.weight, layer.inputs), tokens, weights, into: y, adding: adding, rounds: rounds)
+  }
+
+  /// What the matrix at a place among the weights reads of rows: rounded, where its inputs are.
+  func read(_ x: NumberBuffer<Number>, _ place: Int, _ width: Int) -> NumberBuffer<Number> {
+    rounding?.read(x, matrixAt: place, width: width) ?? x
+  }
+
+  /// What the output matrix reads of last states.
+  package func outputInput(_ final: NumberBuffer<Number>) -> NumberBuffer<Number> {
+    read(final, output, width)
   }
 
   func normalize(

@@ -27,6 +27,8 @@ package struct LlamaGraph<Number: TrainingNumber>: Sendable {
   package var recomputes = false
   /// Whether products are of numbers rounded to bfloat16, where the processor multiplies such; sums are in single precision.
   package var rounds = false
+  /// How inputs of matrices are rounded; nil for not at all.
+  package var rounding: ActivationRounding?
 
   var queryWidth: Int { heads * headLength }
   var keyWidth: Int { keyHeads * headLength }

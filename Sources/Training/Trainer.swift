@@ -76,7 +76,8 @@ package final class Trainer {
     case let architecture as LlamaArchitecture:
       task = try LanguageTask(
         student: student, architecture, layout: own, teacher: teacher, documents: documents, heldOut: heldOut,
-        settings: settings)
+        settings: settings,
+        rounding: settings.roundsActivations ? (form as? CodedWeights)?.activationRounding : nil)
     case let architecture as BertArchitecture:
       task = try EncoderTask(
         architecture, layout: own, teacher: teacher, documents: documents, heldOut: heldOut,

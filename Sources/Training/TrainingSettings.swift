@@ -51,6 +51,8 @@ package struct TrainingSettings: Sendable, Equatable {
   package var tuning = CodedWeights.Tuning.auto
   /// The learning rate of their codes, in codes a step.
   package var codeRate = 0.0075
+  /// Whether forward passes of quantized students round what matrices read to 8 bits, as those that ship do.
+  package var roundsActivations = false
   /// The learning rate of their scales, in parts of a scale a step.
   package var scaleRate = 1e-3
 

@@ -14,7 +14,7 @@ struct CodedTests {
   ]
 
   /// A model of one matrix in a format, and a vector beside it.
-  private static func checkpoint(_ format: TensorFormat) throws -> Checkpoint {
+  static func checkpoint(_ format: TensorFormat) throws -> Checkpoint {
     var generator = SeededGenerator(seed: 5)
     let (rows, columns) = (6, 512)
     let values = (0..<rows * columns).map { _ in Float(generator.uniform() * 2 - 1) }
@@ -37,7 +37,7 @@ struct CodedTests {
       source: ModelSource(container: .safetensors, path: "coded", files: [], tensors: tensors))
   }
 
-  private static func form(_ checkpoint: Checkpoint) throws -> CodedWeights {
+  static func form(_ checkpoint: Checkpoint) throws -> CodedWeights {
     var settings = TrainingSettings()
     settings.tuning = .codes
     return try CodedWeights(checkpoint, settings: settings)

@@ -51,10 +51,11 @@ struct TinyStudent {
   /// The loss of documents against given teacher's logits, and its gradient.
   func loss<Number: TrainingNumber>(
     _ kind: DistillationLoss, _ documents: [[Int]], teacher: [Float], weights: NumberBuffer<Number>,
-    recomputes: Bool = false, partTokens: Int = 1024
+    recomputes: Bool = false, partTokens: Int = 1024, rounding: ActivationRounding? = nil
   ) throws -> (loss: Double, gradient: NumberBuffer<Number>) {
     var graph = try graph(Number.self)
     graph.recomputes = recomputes
+    graph.rounding = rounding
     var step = GradientStep(graph, loss: kind)
     step.partTokens = partTokens
     let gradient = NumberBuffer<Number>(layout.count)

@@ -27,6 +27,8 @@ public struct TrainingOptions: Sendable, Equatable {
   public var roundsProducts: Bool?
   /// The learning rate of a quantized matrix's codes, in codes a step; nil for the usual one.
   public var codeRate: Double?
+  /// Whether a quantized model learns with activations rounded to 8 bits, as it ships; nil for the usual.
+  public var roundsActivations: Bool?
   /// The likeliest tokens of the teacher's predictions that the student learns from, the others as one bucket; nil for all tokens.
   public var teacherTokens: Int?
   /// The weight of states inside the models beside predictions.
@@ -74,7 +76,7 @@ public struct TrainingOptions: Sendable, Equatable {
 
   static let keys = [
     "steps", "minutes", "learning-rate", "schedule", "loss", "temperature", "beta", "text-weight",
-    "batch-tokens", "recompute", "precision", "tune", "code-rate",
+    "batch-tokens", "recompute", "precision", "tune", "code-rate", "activations",
     "teacher-tokens", "hidden-weight", "hidden-loss", "relation-weight", "relation-heads", "relation-layer",
     "on-policy",
   ]
@@ -96,6 +98,12 @@ public struct TrainingOptions: Sendable, Equatable {
       throw options.failure("unknown precision '\(name)'; known are auto, bf16, f32")
     }
     codeRate = try options.number("code-rate", in: 1e-6...1)
+    if let name = try options.string("activations") {
+      guard ["int8", "f32"].contains(name) else {
+        throw options.failure("unknown activations '\(name)'; known are int8, f32")
+      }
+      roundsActivations = name == "int8"
+    }
     hiddenWeight = try options.number("hidden-weight", in: 0...1000) ?? hiddenWeight
     if let name = try options.string("hidden-loss") {
       guard let known = HiddenLossKind(rawValue: name) else {
@@ -141,6 +149,7 @@ public struct TrainingOptions: Sendable, Equatable {
     if recomputes { object["recompute"] = .bool(true) }
     if tuning != .auto { object["tune"] = .string(tuning.rawValue) }
     if let codeRate { object["code-rate"] = .number(codeRate) }
+    if let roundsActivations { object["activations"] = .string(roundsActivations ? "int8" : "f32") }
     if hiddenWeight > 0 {
       object["hidden-weight"] = .number(hiddenWeight)
       object["hidden-loss"] = .string(hiddenLoss.rawValue)
@@ -167,6 +176,7 @@ public struct TrainingOptions: Sendable, Equatable {
     // At high rates codes are noisy: what is gained shows when the rate goes down, so nothing stops before.
     if isQuantized { settings.patience = settings.tests + 1 }
     settings.tuning = tuning
+    settings.roundsActivations = roundsActivations ?? false
     settings.hiddenWeight = hiddenWeight
     settings.hiddenLoss = hiddenLoss
     settings.relationWeight = relationWeight

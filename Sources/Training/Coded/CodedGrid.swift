@@ -7,7 +7,7 @@ import WeightCodecs
 final class CodedGrid: CodedTensor {
   let entry: ParameterLayout.Entry
   let movesCodes: Bool
-  private let format: TensorFormat
+  let format: TensorFormat
   private let rows, columns, groups: Int
   private let codec: any GridCodec
   private let grid: CodeGrid

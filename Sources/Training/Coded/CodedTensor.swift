@@ -11,6 +11,11 @@ import WeightCodecs
 protocol CodedTensor: AnyObject, Sendable {
   /// The matrix among the weights.
   var entry: ParameterLayout.Entry { get }
+  /// The format that it is stored in.
+  var format: TensorFormat { get }
+  /// What its inputs are multiplied by before they are rounded: the scales of its columns as of the last weights that were asked for;
+  /// nil where columns have none.
+  var columnScalesInUse: NumberBuffer<Float>? { get }
   /// The number of factors.
   var factorCount: Int { get }
   /// Whether codes change; else scales alone do.
@@ -55,6 +60,8 @@ enum CodedRounding {
 }
 
 extension CodedTensor {
+  var columnScalesInUse: NumberBuffer<Float>? { nil }
+
   /// Calls `body` with runs of rows, over the threads.
   func forEachRows(_ rows: Int, _ columns: Int, _ body: @Sendable (Range<Int>) -> Void) {
     let step = max(1, (1 << 14) / max(1, columns))

@@ -8,14 +8,15 @@ import WeightCodecs
 final class CodedUniform: CodedTensor {
   let entry: ParameterLayout.Entry
   let movesCodes: Bool
-  private let format: TensorFormat
+  let format: TensorFormat
   private let rows, columns: Int
-  private let rowScales, columnScales, first: NumberBuffer<Float>
+  private let rowScales, columnScales, first, used: NumberBuffer<Float>
 
   /// The significant bits of a column's scale behind the first: as few as the shipping profile has.
   private static let scaleBits = 7
 
   var factorCount: Int { columns }
+  var columnScalesInUse: NumberBuffer<Float>? { used }
 
   /// - Returns: nil for another format.
   init?(_ tensor: StoredTensor, _ entry: ParameterLayout.Entry, movesCodes: Bool) throws {
@@ -27,6 +28,7 @@ final class CodedUniform: CodedTensor {
       of: try tensor.bytes.load(), format: tensor.format, rows: rows, columns: columns)
     rowScales = NumberBuffer(parts.rowScales)
     columnScales = NumberBuffer(parts.columnScales)
+    used = columnScales.copy()
     first = NumberBuffer(parts.codes.map { Float($0) })
   }
 
@@ -69,6 +71,7 @@ final class CodedUniform: CodedTensor {
   ) {
     nonisolated(unsafe) let (codes, weights) = (codes, weights)
     let (scales, rowScales, columns) = (scales(factors), rowScales, columns)
+    used.take(scales)
     let top = Float(format.highestUniformCode)
     forEachRows(rows, columns) { range in
       for row in range {

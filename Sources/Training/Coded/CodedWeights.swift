@@ -77,6 +77,17 @@ package final class CodedWeights: WeightForm {
     }
   }
 
+  /// How products of the stored matrices round what they read.
+  package var activationRounding: ActivationRounding {
+    var result = ActivationRounding()
+    for tensor in tensors {
+      result.add(
+        matrixAt: tensor.entry.offset, isToken: tensor.format == .w8a8, columnScales: tensor.columnScalesInUse
+      )
+    }
+    return result
+  }
+
   /// The codes as they are, all factors of scales 0.
   package func start() throws -> NumberBuffer<Float> {
     let result = NumberBuffer<Float>(layout.count)

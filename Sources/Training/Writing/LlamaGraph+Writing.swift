@@ -29,10 +29,12 @@ extension LlamaGraph where Number == Float {
       for (row, text) in open.enumerated() {
         (rows.base + row * width).update(from: states.base + text * width, count: width)
       }
+      let read = outputInput(rows)
       Float.add(
         TrainingProduct(
-          a: (UnsafePointer(rows.base), width, 1), b: (weights + output, 1, width), c: logits.base,
+          a: (UnsafePointer(read.base), width, 1), b: (weights + output, 1, width), c: logits.base,
           row: vocabulary, rows: open.count, inner: width, columns: vocabulary, rounds: rounds))
+      withExtendedLifetime(read) {}
       let drawn = NumberBuffer<Double>(open.map { generators[$0].uniform() })
       let vocabulary = vocabulary
       Parallel.forEach(open.count, work: 8 * open.count * vocabulary) { row in
