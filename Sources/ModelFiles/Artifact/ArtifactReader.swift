@@ -19,6 +19,7 @@ extension ArtifactFile {
   public static func read(_ file: MappedFile) throws -> ModelSource {
     guard SeekTable.isPresent(in: file.region.buffer) else { return try readStream(file) }
     let seekable = try SeekableFile(file.region, path: file.path)
+    seekable.expect(upTo: 0)
     let manifest = try seekable.manifest()
     let (container, index) = try header(of: seekable, manifest: manifest)
     if let manifest { try check(manifest, container: container, index, seekable) }
@@ -32,8 +33,7 @@ extension ArtifactFile {
             return try seekable.read(entry.range, what: "tensor '\(entry.name)'")
           },
           start: {
-            let start = entry.range.lowerBound
-            return try seekable.read(start..<start + $0, what: "tensor '\(entry.name)'")
+            try seekable.readStart(at: entry.range.lowerBound, count: $0, what: "tensor '\(entry.name)'")
           }))
     }
     return source(container, index, tensors, file, manifest)

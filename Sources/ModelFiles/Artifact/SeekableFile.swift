@@ -1,3 +1,4 @@
+import Synchronization
 import TensorCore
 
 #if canImport(Glibc)
@@ -20,6 +21,8 @@ final class SeekableFile: Sendable {
   let frames: [Frame]
   /// The first byte of the seek table.
   let tableStart: Int
+  /// Up to where the system was asked to read.
+  private let asked = Atomic<Int>(0)
 
   /// The decoded file's length.
   var decodedSize: Int { frames.last?.decoded.upperBound ?? 0 }
@@ -90,15 +93,46 @@ final class SeekableFile: Sendable {
     }
   }
 
+  /// Decodes the first bytes of what lies from `place` on: of one frame as little as that takes, and without its checksum.
+  func readStart(at place: Int, count: Int, what: @autoclosure @Sendable () -> String) throws -> ByteRegion {
+    let frame = firstFrame { $0.decoded.upperBound > place }
+    guard count > 0, frame < frames.count, frames[frame].decoded.lowerBound == place,
+      frames[frame].decoded.count > count
+    else { return try read(place..<place + count, what: what()) }
+    try checkSize(frame, what: what())
+    return try ByteRegion(uninitializedCount: count) { target in
+      do throws(Zstd.Failure) { try Zstd.decodeStart(stored(frame), into: target) } catch {
+        throw damaged(frame, what(), error.description)
+      }
+    }
+  }
+
   /// Has the system read on in the background behind the frames that hold the decoded bytes up to `end`: tensors are mostly
   /// loaded in the file's order, and reading takes as long as decoding where the file is not in memory yet.
+  ///
+  /// A system takes a request for a few megabytes at most, whatever it is asked for, so it is asked step by step, once for each.
   func expect(upTo end: Int) {
     let behind = firstFrame { $0.decoded.lowerBound >= end }
     guard behind < frames.count else { return }
-    let start = frames[behind].packed.lowerBound / 4096 * 4096
-    let count = min(region.count - start, 32 << 20)
-    madvise(UnsafeMutableRawPointer(mutating: region.base + start), count, MADV_WILLNEED)
+    let wanted = min(region.count, frames[behind].packed.lowerBound + Self.ahead)
+    while true {
+      let start = asked.load(ordering: .relaxed)
+      guard start < wanted else { return }
+      let next = start + Self.step
+      let isMine = asked.compareExchange(expected: start, desired: next, ordering: .relaxed).exchanged
+      guard isMine else { continue }
+      let pages = UnsafeMutableRawPointer(mutating: region.base + start)
+      #if canImport(Glibc)
+        // Where a step's first page is in memory, the rest most likely is.
+        var isThere: UInt8 = 0
+        if mincore(pages, 1, &isThere) == 0, isThere & 1 == 1 { continue }
+      #endif
+      madvise(pages, min(Self.step, region.count - start), MADV_WILLNEED)
+    }
   }
+
+  /// The bytes that are read ahead, and the bytes of a request.
+  private static let (ahead, step) = (64 << 20, 1 << 20)
 
   /// Decodes all of frame `index`.
   func decode(_ index: Int, what: @autoclosure () -> String) throws -> ByteRegion {
@@ -109,13 +143,25 @@ final class SeekableFile: Sendable {
   }
 
   /// Decodes all of frame `index` into `target`, which has its decoded length.
+  ///
+  /// - Parameter isHashed: whether the caller checks a better hash of the same bytes: then the frame's checksum is only compared with
+  ///   the seek table's.
   func decode(
-    _ index: Int, into target: UnsafeMutableRawBufferPointer, what: @autoclosure () -> String
+    _ index: Int, into target: UnsafeMutableRawBufferPointer, isHashed: Bool = false,
+    what: @autoclosure () -> String
   ) throws {
     try checkSize(index, what: what())
-    do { try Zstd.decode(stored(index), into: target) } catch {
+    let isChecked = !(isHashed && endsInChecksum(index))
+    do { try Zstd.decode(stored(index), into: target, isChecked: isChecked) } catch {
       throw damaged(index, what(), error.description)
     }
+  }
+
+  /// Whether frame `index` ends with the checksum that the seek table has for it.
+  private func endsInChecksum(_ index: Int) -> Bool {
+    guard let checksum = table.entries[index].checksum else { return false }
+    let frame = stored(index)
+    return Zstd.hasChecksum(frame) && frame.littleEndian32(at: frame.count - 4) == checksum
   }
 
   /// Believes the seek table's size only when the frame agrees, before memory is taken for it.
