@@ -19,7 +19,6 @@ extension ArtifactFile {
   public static func read(_ file: MappedFile) throws -> ModelSource {
     guard SeekTable.isPresent(in: file.region.buffer) else { return try readStream(file) }
     let seekable = try SeekableFile(file.region, path: file.path)
-    seekable.expect(upTo: 0)
     let manifest = try seekable.manifest()
     let (container, index) = try header(of: seekable, manifest: manifest)
     if let manifest { try check(manifest, container: container, index, seekable) }

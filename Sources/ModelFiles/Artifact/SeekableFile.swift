@@ -1,4 +1,3 @@
-import Synchronization
 import TensorCore
 
 #if canImport(Glibc)
@@ -21,8 +20,6 @@ final class SeekableFile: Sendable {
   let frames: [Frame]
   /// The first byte of the seek table.
   let tableStart: Int
-  /// Up to where the system was asked to read.
-  private let asked = Atomic<Int>(0)
 
   /// The decoded file's length.
   var decodedSize: Int { frames.last?.decoded.upperBound ?? 0 }
@@ -109,30 +106,13 @@ final class SeekableFile: Sendable {
 
   /// Has the system read on in the background behind the frames that hold the decoded bytes up to `end`: tensors are mostly
   /// loaded in the file's order, and reading takes as long as decoding where the file is not in memory yet.
-  ///
-  /// A system takes a request for a few megabytes at most, whatever it is asked for, so it is asked step by step, once for each.
   func expect(upTo end: Int) {
     let behind = firstFrame { $0.decoded.lowerBound >= end }
     guard behind < frames.count else { return }
-    let wanted = min(region.count, frames[behind].packed.lowerBound + Self.ahead)
-    while true {
-      let start = asked.load(ordering: .relaxed)
-      guard start < wanted else { return }
-      let next = start + Self.step
-      let isMine = asked.compareExchange(expected: start, desired: next, ordering: .relaxed).exchanged
-      guard isMine else { continue }
-      let pages = UnsafeMutableRawPointer(mutating: region.base + start)
-      #if canImport(Glibc)
-        // Where a step's first page is in memory, the rest most likely is.
-        var isThere: UInt8 = 0
-        if mincore(pages, 1, &isThere) == 0, isThere & 1 == 1 { continue }
-      #endif
-      madvise(pages, min(Self.step, region.count - start), MADV_WILLNEED)
-    }
+    let start = frames[behind].packed.lowerBound / 4096 * 4096
+    let count = min(region.count - start, 32 << 20)
+    madvise(UnsafeMutableRawPointer(mutating: region.base + start), count, MADV_WILLNEED)
   }
-
-  /// The bytes that are read ahead, and the bytes of a request.
-  private static let (ahead, step) = (64 << 20, 1 << 20)
 
   /// Decodes all of frame `index`.
   func decode(_ index: Int, what: @autoclosure () -> String) throws -> ByteRegion {
