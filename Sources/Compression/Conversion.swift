@@ -74,7 +74,11 @@ public struct Conversion: Sendable {
     var layout =
       try sparse.map { try SafetensorsWriter.layout(tensors: $0.tensors, metadata: $0.metadata) }
       ?? ContainerOutput.layout(of: converted, in: container, packed: self.layout)
-    if packed != nil, pass == nil { layout = try repeating(checkpoint.source, like: layout) ?? layout }
+    var seenWhilePacked: Set<String> = []
+    if packed != nil, pass == nil, let same = try repeating(checkpoint.source, like: layout) {
+      layout = same
+      seenWhilePacked = Set(checkpoint.tensors.filter { FiniteBits($0.format) != nil }.map(\.name))
+    }
     if let loader {
       let packed = container == .safetensors ? try converted.packedLayout(self.layout) : nil
       try JobPlan.located(checkpoint.source.path) {
@@ -84,7 +88,7 @@ public struct Conversion: Sendable {
     if packed == nil { try OutputPlace.requireSpace(layout.size, at: path) }
     if !allowNonfinite {
       let rounded = set == nil ? Conversion.rounded(from: checkpoint, to: converted) : []
-      try checkpoint.refuseNonfinite(except: rounded, observer: observer)
+      try checkpoint.refuseNonfinite(except: rounded.union(seenWhilePacked), observer: observer)
     }
     for note in layout.notes + converted.notes { observer(.note(note)) }
     do { return try write(layout, converted, of: checkpoint, to: path, observer) } catch let error
@@ -196,6 +200,7 @@ public struct Conversion: Sendable {
     return try ArtifactFile.write(
       layout, to: path, level: level, recipe: recipe, source: try source.hashes(),
       original: original.map { (SourceHashes.name(of: checkpoint.source.files[0]), $0) },
+      inspection: allowNonfinite || pass != nil ? nil : checkpoint.finiteInspection(observer: observer),
       toolVersion: toolVersion
     ) { done, total in
       observer(.progress(step: "pack", fraction: Double(done) / Double(max(1, total))))

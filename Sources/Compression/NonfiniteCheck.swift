@@ -24,6 +24,18 @@ extension Checkpoint {
     return names
   }
 
+  /// A look for NaN and infinities in tensors while they are packed; where stored bits leave a doubt, all weights are looked
+  /// through at the end, and the first one is named.
+  func finiteInspection(observer: @escaping JobObserver) -> ArtifactFile.Inspection {
+    let isDoubtful = Locked(false)
+    return ArtifactFile.Inspection { tensor, bytes, range in
+      guard let bits = FiniteBits(tensor.format), !bits.areFinite(bytes.buffer, range) else { return }
+      isDoubtful.withLock { $0 = true }
+    } conclude: {
+      if isDoubtful.withLock({ $0 }) { try refuseNonfinite(observer: observer) }
+    }
+  }
+
   private func scan(
     _ observer: JobObserver, except names: Set<String>,
     _ found: (StoredTensor, (row: Int, column: Int)) throws -> Void

@@ -230,7 +230,8 @@ struct MatrixProduct: @unchecked Sendable {
       pieces += (part.rows + size(part.rows) - 1) / size(part.rows)
       rows += part.rows
     }
-    Parallel.forEach(pieces, work: rows * columns * tokens) { index in
+    let isStream = tokens < Int(CK_TILE_TOKENS)
+    Parallel.forEach(pieces, work: rows * columns * tokens, inStretches: isStream) { index in
       var first = index
       for (place, part) in parts.enumerated() {
         let size = size(part.rows)

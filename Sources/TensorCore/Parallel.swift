@@ -16,7 +16,7 @@ public enum Parallel {
   }
 
   /// More threads than this are never used: OpenBLAS has buffers for that many callers at once.
-  private static let mostThreads = 128
+  static let mostThreads = 128
 
   private static let storage = Locked(availableProcessors())
 
@@ -25,6 +25,11 @@ public enum Parallel {
   /// A loop inside the body of another runs on that body's thread alone, as does one that begins while another caller's
   /// loop has the threads: nobody waits for threads that are all waiting.
   public static func forEach(_ count: Int, _ body: @Sendable (Int) -> Void) {
+    forEach(count, inStretches: false, body)
+  }
+
+  /// The same; in stretches, each thread begins with neighbours, whose memory it reads as one stream.
+  private static func forEach(_ count: Int, inStretches: Bool, _ body: @Sendable (Int) -> Void) {
     let threads = min(threadCount, count)
     guard threads > 1, !isInside else {
       for index in 0..<count { body(index) }
@@ -32,7 +37,7 @@ public enum Parallel {
     }
     isInside = true
     defer { isInside = false }
-    if !WorkerPool.shared.run(count, threads: threads, body) {
+    if !WorkerPool.shared.run(count, threads: threads, inStretches: inStretches, body) {
       for index in 0..<count { body(index) }
     }
   }
@@ -40,12 +45,17 @@ public enum Parallel {
   /// Like ``forEach(_:_:)``, but on this thread alone where the whole loop is so little work that waking others costs more
   /// than it saves.
   ///
-  /// - Parameter work: the multiplications of the whole loop, about.
-  public static func forEach(_ count: Int, work: Int, _ body: @Sendable (Int) -> Void) {
+  /// - Parameters:
+  ///   - work: the multiplications of the whole loop, about.
+  ///   - inStretches: whether each thread begins with a stretch of neighbours, which lie side by side in memory; else indices are
+  ///     handed out in order.
+  public static func forEach(
+    _ count: Int, work: Int, inStretches: Bool = false, _ body: @Sendable (Int) -> Void
+  ) {
     if work < serialWork {
       for index in 0..<count { body(index) }
     } else {
-      forEach(count, body)
+      forEach(count, inStretches: inStretches, body)
     }
   }
 

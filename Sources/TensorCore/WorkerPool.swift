@@ -22,8 +22,12 @@ final class WorkerPool: @unchecked Sendable {
   private var workers = 0
   private var body: ((Int) -> Void)?
   private var count = 0
-  /// The next index of the loop.
-  private let next = Atomic<Int>(0)
+  /// The stretches of indices that threads begin with: as many as threads, or one that all share.
+  private var stretches = 1
+  /// The next index of each stretch, each in a line of the cache of its own.
+  private let next = UnsafeMutablePointer<Atomic<Int>>.allocate(
+    capacity: Parallel.mostThreads * lineOfCounters)
+  private static let lineOfCounters = 8
   /// The places that are still free.
   private let places = Atomic<Int>(0)
   /// The workers that took a place and have left it again.
@@ -32,22 +36,31 @@ final class WorkerPool: @unchecked Sendable {
   private let workerDoor = Door()
   private let callerDoor = Door()
 
+  private init() {
+    for place in 0..<Parallel.mostThreads * Self.lineOfCounters { (next + place).initialize(to: Atomic(0)) }
+  }
+
   /// Calls `body` for each index below `count` on up to `threads` threads, this one included, and waits for all.
   ///
+  /// - Parameter inStretches: whether each thread begins with a stretch of neighbours, and takes of the others' when that is done;
+  ///   else indices are handed out in order.
   /// - Returns: false, and nothing is done, while another caller has the pool.
-  func run(_ count: Int, threads: Int, _ body: (Int) -> Void) -> Bool {
+  func run(_ count: Int, threads: Int, inStretches: Bool = false, _ body: (Int) -> Void) -> Bool {
     guard !isBusy.exchange(true, ordering: .acquiringAndReleasing) else { return false }
     defer { isBusy.store(false, ordering: .releasing) }
     grow(to: threads - 1)
     withoutActuallyEscaping(body) { body in
       self.body = body
       self.count = count
-      next.store(0, ordering: .relaxed)
+      stretches = inStretches ? threads : 1
+      for stretch in 0..<stretches {
+        next[stretch * Self.lineOfCounters].store(start(of: stretch), ordering: .relaxed)
+      }
       left.store(0, ordering: .relaxed)
       let offered = threads - 1
       places.store(offered, ordering: .sequentiallyConsistent)
       workerDoor.open(for: offered)
-      work(body)
+      work(body, from: 0)
       let joined = offered - places.exchange(0, ordering: .sequentiallyConsistent)
       callerDoor.wait(looks: Self.looks) { left.load(ordering: .sequentiallyConsistent) == joined }
       self.body = nil
@@ -55,11 +68,18 @@ final class WorkerPool: @unchecked Sendable {
     return true
   }
 
-  private func work(_ body: (Int) -> Void) {
-    while true {
-      let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
-      guard index < count else { return }
-      body(index)
+  private func start(of stretch: Int) -> Int { stretch * count / stretches }
+
+  /// Works on what is left, beginning with the stretch of the thread's place.
+  private func work(_ body: (Int) -> Void, from place: Int) {
+    for turn in 0..<stretches {
+      let stretch = (place + turn) % stretches
+      let end = start(of: stretch + 1)
+      while true {
+        let index = next[stretch * Self.lineOfCounters].wrappingAdd(1, ordering: .relaxed).oldValue
+        guard index < end else { break }
+        body(index)
+      }
     }
   }
 
@@ -103,22 +123,23 @@ final class WorkerPool: @unchecked Sendable {
     Parallel.isInside = true
     while true {
       workerDoor.wait(looks: Self.looks) { places.load(ordering: .sequentiallyConsistent) > 0 }
-      guard takePlace() else { continue }
-      if let body { work(body) }
+      guard let place = takePlace() else { continue }
+      if let body { work(body, from: place) }
       left.wrappingAdd(1, ordering: .sequentiallyConsistent)
       callerDoor.open(for: 1)
     }
   }
 
-  private func takePlace() -> Bool {
+  /// A place of the loop, from 1 on; 0 is the caller's.
+  private func takePlace() -> Int? {
     var free = places.load(ordering: .relaxed)
     while free > 0 {
       let result = places.compareExchange(
         expected: free, desired: free - 1, ordering: .acquiringAndReleasing)
-      if result.exchanged { return true }
+      if result.exchanged { return free }
       free = result.original
     }
-    return false
+    return nil
   }
 }
 

@@ -1,5 +1,5 @@
 import CKernels
-import TensorCore
+public import TensorCore
 
 extension TensorFormat {
   /// Where the half-precision scales of a block lie whose weights are whole numbers times these: finite scales, finite weights.
@@ -14,9 +14,7 @@ extension TensorFormat {
     default: nil
     }
   }
-}
 
-extension TensorFormat {
   /// The exponent's bits of weights of 16 bits, which are all set in what is infinite or no number; nil for other formats.
   fileprivate var halfExponent: UInt16? {
     switch self {
@@ -27,47 +25,64 @@ extension TensorFormat {
   }
 }
 
-extension StoredRows {
-  /// Whether the stored bits tell that all weights are finite; false where they do not, which says nothing.
-  func hasFiniteBits() -> Bool { hasFiniteHalves() || hasFiniteScales() }
+/// A look at the stored bits of a tensor that tells whether its weights are finite, a stretch of its bytes at a time: who reads
+/// the bytes for something else can look while they are in the cache.
+///
+/// Weights of 16 bits show it in their exponents, blocks in their scales alone: the largest half is 65504 and no code times scale
+/// exceeds 2¹⁶, so no product leaves the range of floats.
+public struct FiniteBits: Sendable {
+  private let exponent: UInt16
+  /// The bytes from one number to the next, and where the numbers lie in them; nil for weights of 16 bits side by side.
+  private let blocks: (width: Int, places: [Int])?
 
-  /// The same for weights of 16 bits.
-  private func hasFiniteHalves() -> Bool {
-    guard let exponent = codec.format.halfExponent else { return false }
-    let pieces = RowPieces(rows: rows, columns: columns)
-    let isFinite = Locked(true)
-    Parallel.forEach(pieces.count) { piece in
-      let range = pieces.range(piece)
-      let start = bytes.base + range.lowerBound * bytesPerRow
-      if ck_has_half_exponent(start, range.count * columns, exponent) != 0 {
-        isFinite.withLock { $0 = false }
-      }
+  /// For tensors in `format`; nil where stored bits do not tell.
+  public init?(_ format: TensorFormat) {
+    if let exponent = format.halfExponent {
+      self.exponent = exponent
+      blocks = nil
+    } else if let places = format.halfScalePlaces, format.trailerBytesPerColumn == 0 {
+      exponent = 0x7C00
+      blocks = (format.bytesPerBlock, places)
+    } else {
+      return nil
     }
-    return isFinite.withLock { $0 }
   }
 
-  /// Whether scales alone tell that all weights are finite; false where they do not, which says nothing.
+  /// Whether the numbers that begin in `range` tell that their weights are finite; false says nothing.
   ///
-  /// The largest half is 65504 and no code times scale exceeds 2¹⁶, so no product leaves the range of floats.
-  func hasFiniteScales() -> Bool {
-    guard let places = codec.format.halfScalePlaces, codec.format.trailerBytesPerColumn == 0 else {
-      return false
+  /// - Parameter bytes: all of a tensor, in which `range` lies; a number may end behind the range.
+  public func areFinite(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Bool {
+    guard let base = bytes.baseAddress else { return true }
+    guard let blocks else {
+      let (first, end) = ((range.lowerBound + 1) / 2 * 2, min(range.upperBound, bytes.count - 1))
+      guard first < end else { return true }
+      return ck_has_half_exponent(base + first, (end - first + 1) / 2, exponent) == 0
     }
-    let (width, exponent) = (codec.format.bytesPerBlock, UInt16(0x7C00))
+    let end = min(range.upperBound, bytes.count - 1)
+    var highest: UInt16 = 0
+    for place in blocks.places {
+      let behind = max(0, range.lowerBound - place)
+      var next = (behind + blocks.width - 1) / blocks.width * blocks.width + place
+      while next < end {
+        let scale = base.loadUnaligned(fromByteOffset: next, as: UInt16.self)
+        highest = max(highest, UInt16(littleEndian: scale) & exponent)
+        next += blocks.width
+      }
+    }
+    return highest != exponent
+  }
+}
+
+extension StoredRows {
+  /// Whether the stored bits tell that all weights are finite; false where they do not, which says nothing.
+  func hasFiniteBits() -> Bool {
+    guard let bits = FiniteBits(codec.format) else { return false }
     let pieces = RowPieces(rows: rows, columns: columns)
     let isFinite = Locked(true)
     Parallel.forEach(pieces.count) { piece in
       let range = pieces.range(piece)
-      var highest: UInt16 = 0
-      for place in places {
-        let end = bytes.base + range.upperBound * bytesPerRow
-        var block = bytes.base + range.lowerBound * bytesPerRow + place
-        while block < end {
-          highest = max(highest, UInt16(littleEndian: block.loadUnaligned(as: UInt16.self)) & exponent)
-          block += width
-        }
-      }
-      if highest == exponent { isFinite.withLock { $0 = false } }
+      let place = range.lowerBound * bytesPerRow..<range.upperBound * bytesPerRow
+      if !bits.areFinite(bytes.buffer, place) { isFinite.withLock { $0 = false } }
     }
     return isFinite.withLock { $0 }
   }

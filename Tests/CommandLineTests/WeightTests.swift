@@ -40,6 +40,11 @@ struct WeightTests {
       ["convert", "model", "-o", "m.gguf", "--allow-nonfinite"], in: scratch.path)
     #expect(converted.status == 0, "\(converted.errors)")
     try Refusal.check(["eval", "model"], in: scratch, ["not finite"])
+    // Of a file that is packed as it is, weights are looked at meanwhile.
+    let pack = ["convert", "m.gguf", "-o", "m.gguf.zst", "--pack"]
+    try Refusal.check(pack, in: scratch, ["m.gguf"] + words.dropFirst())
+    let packed = try Program.run(pack + ["--allow-nonfinite", "-q"], in: scratch.path)
+    #expect(packed.status == 0 && packed.errors.isEmpty, "\(packed.errors)")
   }
 
   @Test("quantized input is refused, unless quantizing again is asked for")

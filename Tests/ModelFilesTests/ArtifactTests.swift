@@ -110,6 +110,46 @@ import Testing
     #expect(throws: Asked.self) { try pack(plain + [0]) }
   }
 
+  @Test(arguments: ["gguf", "safetensors"])
+  func startsOfTensors(container: String) throws {
+    let path = folder.file("model.zst")
+    try ArtifactSamples.pack(try ArtifactSamples.layout(container, large: true), to: path)
+    for tensor in try ArtifactFile.read(MappedFile(path: path)).tensors {
+      let whole = try ArtifactSamples.contents(tensor)
+      for count in [0, 1, 5, 1 << 16, (1 << 20) - 1, 1 << 20, (1 << 20) + 3, whole.count, whole.count + 1] {
+        let start = try tensor.bytes.loadStart(count)
+        #expect(withExtendedLifetime(start) { Array(start.buffer) } == Array(whole.prefix(count)))
+      }
+    }
+  }
+
+  @Test func inspectionSeesAllBytesOnceAndMayRefuse() throws {
+    struct Refused: Error {}
+    let layout = try ArtifactSamples.layout("gguf", large: true)
+    let seen = Locked<[String: [UInt8]]>([:])
+    func pack(_ conclude: @escaping @Sendable () throws -> Void) throws {
+      let look = ArtifactFile.Inspection { tensor, bytes, range in
+        let part = withExtendedLifetime(bytes) { Array(bytes.buffer[range]) }
+        seen.withLock { seen in
+          var whole = seen[tensor.name] ?? [UInt8](repeating: 0, count: bytes.count)
+          for (place, byte) in zip(range, part) { whole[place] &+= byte }
+          seen[tensor.name] = whole
+        }
+      } conclude: {
+        try conclude()
+      }
+      try ArtifactFile.write(layout, to: folder.file("model.zst"), inspection: look, toolVersion: "test")
+    }
+    #expect(throws: Refused.self) { try pack { throw Refused() } }
+    #expect(folder.contents.isEmpty)
+    seen.withLock { $0 = [:] }
+    try pack {}
+    let found = seen.withLock { $0 }
+    for placement in layout.tensors where placement.tensor.bytes.count > 0 {
+      #expect(try found[placement.tensor.name] == ArtifactSamples.contents(placement.tensor))
+    }
+  }
+
   @Test func failingTensorsLeaveNothing() throws {
     struct Broken: Error {}
     var layout = try ArtifactSamples.layout("gguf", large: true)

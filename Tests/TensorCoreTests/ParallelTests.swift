@@ -14,6 +14,21 @@ import Testing
     #expect(counts.withLock { $0 }.allSatisfy { $0 == 1 })
   }
 
+  @Test func everyIndexOnceInStretches() {
+    let before = Parallel.threadCount
+    defer { Parallel.threadCount = before }
+    for threads in [1, 2, 3, 7] {
+      Parallel.threadCount = threads
+      for count in [0, 1, 2, 5, 8, 1001] {
+        let counts = Locked([Int](repeating: 0, count: count))
+        Parallel.forEach(count, work: .max, inStretches: true) { index in
+          counts.withLock { $0[index] += 1 }
+        }
+        #expect(counts.withLock { $0 }.allSatisfy { $0 == 1 })
+      }
+    }
+  }
+
   @Test func nestedLoopsStayOnTheirThread() {
     let strangers = Locked(0)
     let done = Locked(0)

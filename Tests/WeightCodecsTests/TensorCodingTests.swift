@@ -55,6 +55,34 @@ import WeightCodecs
     #expect(try TensorCoding.reencode(bytes, from: .q4_k, to: .q4_k, rows: 1, columns: 256) === bytes)
   }
 
+  @Test(arguments: [TensorFormat.bf16, .f16, .q8_0, .q4_0, .q4_1, .q2_k, .q3_k, .q4_k, .q6_k, .iq4_xs])
+  func `stretches of stored bytes tell whether weights are finite`(_ format: TensorFormat) throws {
+    let bits = try #require(FiniteBits(format))
+    let (rows, columns) = (3, 512)
+    let matrix = Matrix(rows: rows, columns: columns, elements: normal(rows * columns, seed: 94))
+    let good = array(try TensorCoding.encode(matrix, format: format))
+    func areFinite(_ bytes: [UInt8], step: Int) -> Bool {
+      bytes.withUnsafeBytes { buffer in
+        stride(from: 0, to: bytes.count, by: step).allSatisfy {
+          bits.areFinite(buffer, $0..<min($0 + step, bytes.count))
+        }
+      }
+    }
+    let steps = [1, 7, 18, 100, 1 << 20]
+    for step in steps { #expect(areFinite(good, step: step)) }
+    var found = 0
+    for place in 0..<min(300, good.count - 1) {
+      var bad = good
+      (bad[place], bad[place + 1]) = (0xFF, 0x7F)
+      let decoded = try TensorCoding.decode(ByteRegion(bad), format: format, rows: rows, columns: columns)
+      guard !decoded.elements.allSatisfy(\.isFinite) else { continue }
+      found += 1
+      for step in steps { #expect(!areFinite(bad, step: step), "\(place), \(step)") }
+    }
+    #expect(found > 0)
+    #expect(FiniteBits(.f32) == nil)
+  }
+
   @Test func `empty tensors pass`() throws {
     #expect(try TensorCoding.encode(Matrix(rows: 0, columns: 256), format: .q4_k).count == 0)
     #expect(try TensorCoding.decode(ByteRegion([]), format: .q8_0, rows: 3, columns: 0).elements.isEmpty)

@@ -28,12 +28,10 @@ CK_INLINE __m512i CK(split_nibbles)(const uint8_t *qs) {
   return _mm512_and_si512(_mm512_srlv_epi16(both, shifts), _mm512_set1_epi8(15));
 }
 
-// The nibbles of two times 16 bytes, those of each 16 with the low ones first.
-CK_INLINE __m512i CK(split_nibbles_16)(const uint8_t *first, const uint8_t *second) {
+// The nibbles of two times 16 bytes, each of which comes twice: those of each 16 with the low ones first.
+CK_INLINE __m512i CK(split_nibbles_16)(__m512i both) {
   const __m512i shifts = _mm512_broadcast_i64x4(
     _mm256_inserti128_si256(_mm256_setzero_si256(), _mm_set1_epi16(4), 1));
-  __m512i both = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)first));
-  both = _mm512_mask_broadcast_i32x4(both, 0xff00, _mm_loadu_si128((const __m128i *)second));
   return _mm512_and_si512(_mm512_srlv_epi16(both, shifts), _mm512_set1_epi8(15));
 }
 
@@ -42,22 +40,25 @@ CK_INLINE __m512i CK(table_values)(__m512i codes) {
   return _mm512_shuffle_epi8(table, codes);
 }
 
-// Eight scales and eight minima of q4_k and q5_k.
+// Eight scales and eight minima of q4_k and q5_k: all sixteen at once, the scales in the low half.
 CK_INLINE void CK(wide_scales_k4)(const uint8_t *block, CK(codes_256) *c) {
-  uint32_t w[3], halves;
-  __builtin_memcpy(&halves, block, 4);
-  __builtin_memcpy(w, block + 4, 12);
-  uint32_t scale_high = (w[2] & 0x0f0f0f0f) | ((w[0] >> 2) & 0x30303030);
-  uint32_t minimum_high = ((w[2] >> 4) & 0x0f0f0f0f) | ((w[1] >> 2) & 0x30303030);
-  uint64_t scales = (uint64_t)scale_high << 32 | (w[0] & 0x3f3f3f3f);
-  uint64_t minima = (uint64_t)minimum_high << 32 | (w[1] & 0x3f3f3f3f);
-  __m128 factors = _mm_cvtph_ps(_mm_cvtsi32_si128((int)halves));
-  __m256 low = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)scales)));
-  __m256 high = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)minima)));
-  low = _mm256_mul_ps(low, _mm256_broadcastss_ps(factors));
-  high = _mm256_mul_ps(high, -_mm256_broadcastss_ps(_mm_movehdup_ps(factors)));
-  c->s = CK(extend)(low);
-  c->m = CK(extend)(high);
+  const __m512i sides = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+  const __m512i sign = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi32(INT32_MIN), 1);
+  // Words: the factors; six bits of four scales, and two of the other four; the same of minima; four bits of the others
+  // of both.
+  __m128i words = _mm_loadu_si128((const __m128i *)block);
+  __m128i bits = _mm_srlv_epi32(_mm_shuffle_epi32(words, 0xed), _mm_setr_epi32(0, 0, 0, 4));
+  bits = _mm_and_si128(bits, _mm_setr_epi32(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f));
+  __m128i high = _mm_srli_epi32(_mm_shuffle_epi32(words, 0x84), 2);
+  high = _mm_and_si128(high, _mm_setr_epi32(0, 0x30303030, 0, 0x30303030));
+  CK(u16b) six;
+  bits = _mm_or_si128(bits, high);
+  __builtin_memcpy(&six, &bits, 16);
+  __m512 factors = _mm512_permutexvar_ps(sides, _mm512_castps128_ps512(_mm_cvtph_ps(words)));
+  factors = _mm512_xor_ps(factors, _mm512_castsi512_ps(sign));
+  CK(f16v) both = __builtin_convertvector(six, CK(f16v)) * (CK(f16v))factors;
+  c->s = (__m512)both;  // products take its low half alone
+  c->m = CK(extend)((__m256)__builtin_shufflevector(both, both, 8, 9, 10, 11, 12, 13, 14, 15));
 }
 
 CK_INLINE void CK(wide_q4_k)(const uint8_t *b, CK(codes_256) *c) {
@@ -112,28 +113,55 @@ CK_INLINE void CK(wide_iq4_xs)(const uint8_t *b, CK(codes_256) *c) {
   codes = _mm256_or_si256(codes, _mm256_and_si256(_mm256_slli_epi32(two, 4), top));
   codes = _mm256_sub_epi32(codes, _mm256_set1_epi32(32));
   c->s = CK(extend)(_mm256_mul_ps(_mm256_cvtepi32_ps(codes), _mm256_set1_ps(CK(half)(b))));
+  const __m512i twice = _mm512_setr_epi64(0, 1, 0, 1, 2, 3, 2, 3);
 #pragma clang loop unroll(full)
   for (int k = 0; k < 4; k++) {
-    c->u[k] = CK(table_values)(CK(split_nibbles_16)(b + 8 + 32 * k, b + 24 + 32 * k));
+    __m512i both = _mm512_permutexvar_epi64(twice, _mm512_castsi256_si512(CK(load_256)(b + 8 + 32 * k)));
+    c->u[k] = CK(table_values)(CK(split_nibbles_16)(both));
   }
+}
+
+// The halves that eight blocks begin with; of 18 bytes, picked as words from the 128 bytes that hold them all.
+CK_INLINE __m256 CK(wide_halves)(const size_t bytes, const uint8_t *b) {
+  if (bytes == 18) {
+    const __m512i places = _mm512_inserti32x4(
+      _mm512_setzero_si512(), _mm_setr_epi16(0, 9, 18, 27, 36, 45, 54, 63), 0);
+    return _mm256_cvtph_ps(_mm512_castsi512_si128(
+      _mm512_permutex2var_epi16(_mm512_loadu_si512(b), places, _mm512_loadu_si512(b + 64))));
+  }
+  CK(f8v) scales = CK(halves_8)(b, bytes);
+  __m256 s;
+  __builtin_memcpy(&s, &scales, 32);
+  return s;
+}
+
+// Eight numbers from `first` on twice, and eight from `second` on twice.
+CK_INLINE __m512i CK(words_twice)(int first, int second) {
+  const __m128i steps = _mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7);
+  __m256i low = _mm256_broadcastsi128_si256(_mm_add_epi16(steps, _mm_set1_epi16((short)first)));
+  __m256i high = _mm256_broadcastsi128_si256(_mm_add_epi16(steps, _mm_set1_epi16((short)second)));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
 // Eight blocks of 32 with nibbles, or with whole bytes.
 CK_INLINE void CK(wide_blocks)(const int format, const uint8_t *b, CK(codes_256) *c) {
   const size_t bytes = CK(block_bytes)(format);
-  CK(f8v) scales = CK(halves_8)(b, bytes);
-  __m256 s;
-  __builtin_memcpy(&s, &scales, 32);
-  c->s = CK(extend)(s);
+  c->s = CK(extend)(CK(wide_halves)(bytes, b));
   if (format == CK_Q4_0) c->m = _mm512_mul_ps(c->s, _mm512_set1_ps(-8));
+  // The words of two blocks' codes, each twice: of blocks from a place on, and of the last two from 64 bytes before
+  // their end.
+  const __m512i places = CK(words_twice)(1, 10), last = CK(words_twice)(15, 24);
 #pragma clang loop unroll(full)
   for (int k = 0; k < 4; k++) {
     const uint8_t *first = b + (size_t)(2 * k) * bytes + 2, *second = first + bytes;
-    if (format == CK_Q8_0) {
-      c->u[k] = _mm512_inserti64x4(_mm512_castsi256_si512(CK(load_256)(first)), CK(load_256)(second), 1);
-    } else {
-      c->u[k] = CK(split_nibbles_16)(first, second);
+    if (bytes == 18) {
+      // Words picked from 64 bytes that lie inside the eight blocks.
+      const uint8_t *from = k < 3 ? b + 36 * k : b + 80;
+      __m512i both = _mm512_permutexvar_epi16(k < 3 ? places : last, _mm512_loadu_si512(from));
+      c->u[k] = CK(split_nibbles_16)(both);
       if (format == CK_IQ4_NL) c->u[k] = CK(table_values)(c->u[k]);
+    } else {
+      c->u[k] = _mm512_inserti64x4(_mm512_castsi256_si512(CK(load_256)(first)), CK(load_256)(second), 1);
     }
   }
 }

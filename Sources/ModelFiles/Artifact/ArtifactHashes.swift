@@ -84,5 +84,7 @@ struct ArtifactPiece: Sendable {
   let padding: Int
   let endsPart: Bool
   let isCodes: Bool
+  /// Looks at the contents.
+  var look: (@Sendable () -> Void)?
   var count: Int { contents.count + padding }
 }

@@ -32,8 +32,7 @@ extension ArtifactFile {
             return try seekable.read(entry.range, what: "tensor '\(entry.name)'")
           },
           start: {
-            let start = entry.range.lowerBound
-            return try seekable.read(start..<start + $0, what: "tensor '\(entry.name)'")
+            try seekable.readStart(at: entry.range.lowerBound, count: $0, what: "tensor '\(entry.name)'")
           }))
     }
     return source(container, index, tensors, file, manifest)

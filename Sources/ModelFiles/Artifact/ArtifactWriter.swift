@@ -11,19 +11,23 @@ extension ArtifactFile {
   ///   - source: name → SHA-256 of the files that the model came from; asked for when all tensors are written.
   ///   - original: the one file that the model came from, where the decoded file may turn out to be the same. Then its hash is
   ///     known, and `source` is not asked for.
+  ///   - inspection: looks at tensors as they go by, and may refuse them.
   /// - Throws: ``ModelFileError``, or what loading a tensor throws.
   @discardableResult
   public static func write(
     _ layout: ContainerLayout, to path: String, level: Int = defaultLevel,
     recipe: JSONValue = .object(JSONObject()), source: @autoclosure () throws -> [String: String] = [:],
-    original: (name: String, contents: ByteRegion)? = nil, toolVersion: String, progress: Progress? = nil
+    original: (name: String, contents: ByteRegion)? = nil, inspection: Inspection? = nil,
+    toolVersion: String, progress: Progress? = nil
   ) throws -> Summary {
     let clock = ContinuousClock()
     let start = clock.now
     let file = try AtomicFile(path: path)
     let writer = ArtifactWriter(
-      layout, to: file, level: level, original: original?.contents, progress: progress)
+      layout, to: file, level: level, original: original?.contents, inspection: inspection,
+      progress: progress)
     try ReusedMemory.keeping { try writer.writeFrames() }
+    try inspection?.conclude()
     var manifest = writer.manifest(recipe: recipe, toolVersion: toolVersion)
     manifest.source =
       if let original, writer.repeatsOriginal { [original.name: manifest.sha256] } else { try source() }
@@ -36,6 +40,25 @@ extension ArtifactFile {
   }
 }
 
+extension ArtifactFile {
+  /// A look at tensors while they are packed, when their bytes are in the cache anyway.
+  public struct Inspection: Sendable {
+    /// Takes a tensor, all of its bytes and the range of them that is packed next; on several threads at once and in any order.
+    let look: @Sendable (_ tensor: StoredTensor, _ bytes: ByteRegion, _ range: Range<Int>) -> Void
+    /// Called when all was seen; what it throws, packing throws, and no artifact is left.
+    let conclude: @Sendable () throws -> Void
+
+    /// A look by these functions.
+    public init(
+      look: @escaping @Sendable (_ tensor: StoredTensor, _ bytes: ByteRegion, _ range: Range<Int>) -> Void,
+      conclude: @escaping @Sendable () throws -> Void
+    ) {
+      self.look = look
+      self.conclude = conclude
+    }
+  }
+}
+
 /// Cuts a layout into frames, compresses them a batch at a time on all threads, and writes them in order; a batch is written while
 /// the next is compressed.
 private final class ArtifactWriter {
@@ -43,6 +66,7 @@ private final class ArtifactWriter {
   private let path: String
   private let level: Int
   private let compressor: ZstdCompressor
+  private let inspection: ArtifactFile.Inspection?
   private let progress: ArtifactFile.Progress?
   private let hashes: ArtifactHashes
   private let output: FrameOutput
@@ -56,7 +80,7 @@ private final class ArtifactWriter {
 
   init(
     _ layout: ContainerLayout, to file: AtomicFile, level: Int, original: ByteRegion?,
-    progress: ArtifactFile.Progress?
+    inspection: ArtifactFile.Inspection?, progress: ArtifactFile.Progress?
   ) {
     self.layout = layout
     originalCount = original?.count
@@ -64,19 +88,20 @@ private final class ArtifactWriter {
     path = file.path
     output = FrameOutput(file)
     self.level = level
+    self.inspection = inspection
     self.progress = progress
     compressor = ZstdCompressor(level: level)
   }
 
   func writeFrames() throws {
-    try add(layout.prefix, padding: 0, stream: .plain)
+    try add(layout.prefix, padding: 0, of: nil)
     for placement in layout.tensors {
       let tensor = placement.tensor
       let bytes = try tensor.bytes.load()
       guard bytes.count == tensor.bytes.count else {
         throw failure("tensor '\(tensor.name)' gave \(bytes.count) bytes instead of \(tensor.bytes.count)")
       }
-      try add(bytes, padding: placement.paddingAfter, stream: tensor.stream)
+      try add(bytes, padding: placement.paddingAfter, of: tensor)
     }
     try writeBatch()
     try writeBatch()
@@ -90,11 +115,11 @@ private final class ArtifactWriter {
   }
 
   /// Queues a part's frames: padding counts towards the size of the last, so that it may exceed the limit by it.
-  private func add(_ bytes: ByteRegion, padding: Int, stream: TensorStream) throws {
+  private func add(_ bytes: ByteRegion, padding: Int, of tensor: StoredTensor?) throws {
     var place = 0
     var cuts: ArraySlice<Int> = []
     var isCodes = false
-    if case .codes(let make) = stream {
+    if case .codes(let make)? = tensor?.stream {
       isCodes = true
       cuts = bytes.withBytes { make($0) }.sorted()[...]
     }
@@ -102,9 +127,12 @@ private final class ArtifactWriter {
       while let cut = cuts.first, cut <= place { cuts.removeFirst() }
       let end = min(place + ArtifactFile.frameSize, bytes.count, cuts.first ?? Int.max)
       let isLast = end == bytes.count
-      let piece = ArtifactPiece(
+      var piece = ArtifactPiece(
         contents: bytes.slice(place..<end), padding: isLast ? padding : 0, endsPart: isLast,
         isCodes: isCodes)
+      if let tensor, let look = inspection?.look {
+        piece.look = { [range = place..<end] in look(tensor, bytes, range) }
+      }
       batch.append(piece)
       batchBytes += piece.count
       place = end
@@ -131,6 +159,7 @@ private final class ArtifactWriter {
         let index = task - shares.count - 1
         let piece = pieces[index]
         guard piece.count > 0 else { return }
+        piece.look?()
         do {
           let frame = try Self.withContents(of: piece) {
             try piece.isCodes ? compressor.frame(ofCodes: $0) : compressor.frame(of: $0)

@@ -90,6 +90,20 @@ final class SeekableFile: Sendable {
     }
   }
 
+  /// Decodes the first bytes of what lies from `place` on: of one frame as little as that takes, and without its checksum.
+  func readStart(at place: Int, count: Int, what: @autoclosure @Sendable () -> String) throws -> ByteRegion {
+    let frame = firstFrame { $0.decoded.upperBound > place }
+    guard count > 0, frame < frames.count, frames[frame].decoded.lowerBound == place,
+      frames[frame].decoded.count > count
+    else { return try read(place..<place + count, what: what()) }
+    try checkSize(frame, what: what())
+    return try ByteRegion(uninitializedCount: count) { target in
+      do throws(Zstd.Failure) { try Zstd.decodeStart(stored(frame), into: target) } catch {
+        throw damaged(frame, what(), error.description)
+      }
+    }
+  }
+
   /// Has the system read on in the background behind the frames that hold the decoded bytes up to `end`: tensors are mostly
   /// loaded in the file's order, and reading takes as long as decoding where the file is not in memory yet.
   func expect(upTo end: Int) {
@@ -109,13 +123,25 @@ final class SeekableFile: Sendable {
   }
 
   /// Decodes all of frame `index` into `target`, which has its decoded length.
+  ///
+  /// - Parameter isHashed: whether the caller checks a better hash of the same bytes: then the frame's checksum is only compared with
+  ///   the seek table's.
   func decode(
-    _ index: Int, into target: UnsafeMutableRawBufferPointer, what: @autoclosure () -> String
+    _ index: Int, into target: UnsafeMutableRawBufferPointer, isHashed: Bool = false,
+    what: @autoclosure () -> String
   ) throws {
     try checkSize(index, what: what())
-    do { try Zstd.decode(stored(index), into: target) } catch {
+    let isChecked = !(isHashed && endsInChecksum(index))
+    do { try Zstd.decode(stored(index), into: target, isChecked: isChecked) } catch {
       throw damaged(index, what(), error.description)
     }
+  }
+
+  /// Whether frame `index` ends with the checksum that the seek table has for it.
+  private func endsInChecksum(_ index: Int) -> Bool {
+    guard let checksum = table.entries[index].checksum else { return false }
+    let frame = stored(index)
+    return Zstd.hasChecksum(frame) && frame.littleEndian32(at: frame.count - 4) == checksum
   }
 
   /// Believes the seek table's size only when the frame agrees, before memory is taken for it.

@@ -37,6 +37,11 @@ enum Zstd {
     case damaged
   }
 
+  /// Whether a frame ends with a checksum of its contents (RFC 8878 §3.1.1.1.1).
+  static func hasChecksum(_ frame: UnsafeRawBufferPointer) -> Bool {
+    frame.count >= 12 && frame.littleEndian32(at: 0) == frameMagic && frame[4] & 4 != 0
+  }
+
   /// The decoded length that a frame's header states; 0 for skippable frames.
   static func contentSize(_ frame: UnsafeRawBufferPointer) -> ContentSize {
     let size = ZSTD_getFrameContentSize(frame.baseAddress, frame.count)
@@ -51,13 +56,39 @@ enum Zstd {
   }
 
   /// Decodes one frame that has to fill `target`.
-  static func decode(_ frame: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer)
-    throws(Failure)
-  {
+  ///
+  /// - Parameter isChecked: whether its checksum is compared; not where the caller has a better one of the same bytes.
+  static func decode(
+    _ frame: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, isChecked: Bool = true
+  ) throws(Failure) {
     guard try frameLength(frame) == frame.count else {
       throw Failure(description: "the frame's length is wrong")
     }
-    let count = try checked(ZSTD_decompress(target.baseAddress, target.count, frame.baseAddress, frame.count))
+    let count = try ZstdDecompressor.withContext(isChecked: isChecked) { context in
+      ZSTD_decompressDCtx(context, target.baseAddress, target.count, frame.baseAddress, frame.count)
+    }
+    guard count == target.count else {
+      throw Failure(description: "\(count) bytes instead of \(target.count)")
+    }
+  }
+
+  /// Decodes what fills `target` from the start of a frame, which is longer. The frame's checksum is not looked at.
+  static func decodeStart(_ frame: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer)
+    throws(Failure)
+  {
+    let count = try ZstdDecompressor.withContext(isChecked: false) { context in
+      ZSTD_DCtx_reset(context, ZSTD_reset_session_only)
+      var input = ZSTD_inBuffer(src: frame.baseAddress, size: frame.count, pos: 0)
+      var output = ZSTD_outBuffer(dst: target.baseAddress, size: target.count, pos: 0)
+      while output.pos < output.size {
+        let before = (input.pos, output.pos)
+        let result = ZSTD_decompressStream(context, &output, &input)
+        if ZSTD_isError(result) != 0 { return result }
+        if before == (input.pos, output.pos) || result == 0 { break }
+      }
+      ZSTD_DCtx_reset(context, ZSTD_reset_session_only)
+      return output.pos
+    }
     guard count == target.count else {
       throw Failure(description: "\(count) bytes instead of \(target.count)")
     }
@@ -68,6 +99,30 @@ enum Zstd {
       throw Failure(description: String(cString: ZSTD_getErrorName(result)))
     }
     return result
+  }
+}
+
+/// Contexts for decoding, which go from one frame to the next.
+private enum ZstdDecompressor {
+  /// A context that nobody else has.
+  private struct Context: @unchecked Sendable {
+    let handle: OpaquePointer
+  }
+
+  private static let idle = Locked<[Context]>([])
+  /// libzstd's number for “ignore checksums” (`ZSTD_d_forceIgnoreChecksum`); a library that does not know it compares them.
+  private static let ignoringChecksums = ZSTD_d_experimentalParam3
+
+  /// Calls `body` with a context, and checks what it returns.
+  static func withContext(
+    isChecked: Bool, _ body: (OpaquePointer) -> Int
+  ) throws(Zstd.Failure) -> Int {
+    guard let context = idle.withLock({ $0.popLast() }) ?? ZSTD_createDCtx().map(Context.init) else {
+      throw Zstd.Failure(description: "out of memory")
+    }
+    ZSTD_DCtx_setParameter(context.handle, ignoringChecksums, isChecked ? 0 : 1)
+    defer { idle.withLock { $0.append(context) } }
+    return try Zstd.checked(body(context.handle))
   }
 }
 

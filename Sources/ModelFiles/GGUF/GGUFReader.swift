@@ -96,7 +96,7 @@ struct GGUFReader {
   }
 
   private mutating func value(_ type: GGUFValueType, key: String, depth: Int) throws -> GGUFValue {
-    let what = "metadata '\(key)'"
+    var what: String { "metadata '\(key)'" }
     switch type {
     case .uint8: return .uint8(try integer(what))
     case .int8: return .int8(try integer(what))
@@ -174,28 +174,32 @@ struct GGUFReader {
 
   // MARK: Primitives
 
-  private mutating func integer<Value: FixedWidthInteger & BitwiseCopyable>(_ what: String) throws -> Value {
+  // What is read is said for errors only: vocabularies have many thousand strings.
+
+  private mutating func integer<Value: FixedWidthInteger & BitwiseCopyable>(
+    _ what: @autoclosure () -> String
+  ) throws -> Value {
     let size = MemoryLayout<Value>.size
-    guard size <= bytes.count - place else { throw endsEarly(what, needs: UInt64(size)) }
+    guard size <= bytes.count - place else { throw endsEarly(what(), needs: UInt64(size)) }
     defer { place += size }
     return Value(littleEndian: bytes.loadUnaligned(fromByteOffset: place, as: Value.self))
   }
 
   /// A count of things that take at least `minimumSize` bytes each.
-  private mutating func count(_ what: String, minimumSize: Int) throws -> Int {
-    let count: UInt64 = try integer("the number of \(what)")
+  private mutating func count(_ what: @autoclosure () -> String, minimumSize: Int) throws -> Int {
+    let count: UInt64 = try integer("the number of \(what())")
     guard count <= UInt64((bytes.count - place) / minimumSize) else {
       throw failure(
-        .truncated, "claims \(count) \(what) at byte \(place), where \(bytes.count - place) bytes remain",
+        .truncated, "claims \(count) \(what()) at byte \(place), where \(bytes.count - place) bytes remain",
         advice: ModelFileError.downloadAgain)
     }
     return Int(count)
   }
 
   /// A string, as `.bytes` when it is not UTF-8.
-  private mutating func text(_ what: String) throws -> GGUFValue {
-    let length: UInt64 = try integer("the length of \(what)")
-    guard length <= UInt64(bytes.count - place) else { throw endsEarly(what, needs: length) }
+  private mutating func text(_ what: @autoclosure () -> String) throws -> GGUFValue {
+    let length: UInt64 = try integer("the length of \(what())")
+    guard length <= UInt64(bytes.count - place) else { throw endsEarly(what(), needs: length) }
     let slice = UnsafeRawBufferPointer(rebasing: bytes[place..<place + Int(length)])
     place += Int(length)
     return String(validating: slice, as: UTF8.self).map(GGUFValue.string) ?? .bytes(Array(slice))
