@@ -240,16 +240,8 @@ double ck_machine_peak(int kind, int x, size_t rounds) {
 }
 
 #if defined(__GLIBC__)
-#include <limits.h>
 #include <malloc.h>
 void ck_give_back_memory(void) { mallopt(M_MMAP_THRESHOLD, 1 << 20); }
-
-void ck_keep_freed_memory(int keeps) {
-  mallopt(M_MMAP_MAX, keeps ? 0 : 65536);
-  mallopt(M_TRIM_THRESHOLD, keeps ? INT_MAX : 128 << 10);
-  if (!keeps) malloc_trim(0);
-}
 #else
 void ck_give_back_memory(void) {}
-void ck_keep_freed_memory(int keeps) { (void)keeps; }
 #endif

@@ -25,7 +25,3 @@ void ck_machine_select_scalar(int scalar);
 // with what is freed, up to 32 MiB, so that matrices which come and go end up in heaps that only grow. Nothing where the
 // library has no such setting.
 void ck_give_back_memory(void);
-
-// While `keeps` is 1, has it keep what is freed, however large, for what is asked for next; with 0 that goes back. For loops in which
-// matrices of the same sizes come and go.
-void ck_keep_freed_memory(int keeps);

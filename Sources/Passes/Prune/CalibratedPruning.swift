@@ -50,7 +50,7 @@ final class CalibratedPruning {
     options.observesOutputs = method.refits
     options.runsAsStored = true
     let spill = TensorSpill()
-    try sweep.run(options) { step in try FreedMemory.keeping { try self.prune(step, spill) } }
+    try sweep.run(options) { step in try self.prune(step, spill) }
     var result = PassResult(checkpoint: plan.reencode(checkpoint), plan: plan)
     for place in result.checkpoint.tensors.indices {
       let tensor = result.checkpoint.tensors[place]
