@@ -38,27 +38,29 @@ package struct LlamaGraph<Number: TrainingNumber>: Sendable {
   /// - Throws: ``ModelError`` when a tensor is missing.
   package init(_ configuration: LlamaConfiguration, layout: ParameterLayout, isTied: Bool) throws {
     func place(_ name: String) throws -> Int { try LlamaGraph.place(name, layout) }
-    blocks = try configuration.windows.indices.map { try LlamaGraph.block($0, of: configuration, layout) }
-    embedding = try place("model.embed_tokens.weight")
-    norm = try place("model.norm.weight")
-    output = isTied ? embedding : try place("lm_head.weight")
-    self.isTied = isTied
-    (width, inner) = (configuration.hiddenSize, configuration.intermediateSize)
-    heads = configuration.headCount
-    keyHeads = configuration.keyValueHeadCount
-    headLength = configuration.headLength
-    vocabulary = configuration.vocabularySize
-    epsilon = Number(configuration.normEpsilon)
-    frequencies = configuration.rotary.frequencies
-    attentionFactor = Number(configuration.rotary.attentionFactor)
+    let blocks = try configuration.windows.indices.map {
+      try LlamaGraph.block($0, of: configuration, layout)
+    }
+    let embedding = try place("model.embed_tokens.weight")
+    self.init(
+      configuration, blocks: blocks, embedding: embedding, norm: try place("model.norm.weight"),
+      output: isTied ? embedding : try place("lm_head.weight"), isTied: isTied)
   }
 
   /// One block of a model alone, which is run with ``forward(_:_:weights:)``; embedding and output have no place.
   ///
   /// - Throws: ``ModelError`` when a tensor is missing.
   package init(block index: Int, of configuration: LlamaConfiguration, layout: ParameterLayout) throws {
-    blocks = [try LlamaGraph.block(index, of: configuration, layout)]
-    (embedding, norm, output, isTied) = (0, 0, 0, true)
+    self.init(
+      configuration, blocks: [try LlamaGraph.block(index, of: configuration, layout)], embedding: 0, norm: 0,
+      output: 0, isTied: true)
+  }
+
+  private init(
+    _ configuration: LlamaConfiguration, blocks: [Block], embedding: Int, norm: Int, output: Int, isTied: Bool
+  ) {
+    (self.blocks, self.embedding, self.norm) = (blocks, embedding, norm)
+    (self.output, self.isTied) = (output, isTied)
     (width, inner) = (configuration.hiddenSize, configuration.intermediateSize)
     heads = configuration.headCount
     keyHeads = configuration.keyValueHeadCount

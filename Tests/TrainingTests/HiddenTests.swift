@@ -83,22 +83,12 @@ struct HiddenTests {
 
   @Test("a student learns by states too, and goes on where it was killed, to the bit")
   func trains() throws {
-    let student = try TinyStudent("llama-tied")
-    var generator = SeededGenerator(seed: 2)
-    let weights = try student.weights(Float.self)
-    for place in 0..<weights.count { weights.base[place] += 0.1 * Float(generator.uniform() - 0.5) }
-    let start = try student.layout.storing(weights, in: student.checkpoint)
-    let lengths = Array(repeating: [20, 31, 8, 40], count: 24).flatMap { $0 }
-    let documents = student.example(lengths, seed: 3).documents
-    var settings = TrainingSettings()
-    settings.steps = 40
-    settings.batchTokens = 256
-    settings.learningRate = 3e-3
-    settings.hiddenWeight = 0.5
+    var cache: TeacherCache?
     func trainer() throws -> Trainer {
-      try Trainer(
-        student: start, teacher: student.checkpoint, documents: documents,
-        heldOut: student.example([30, 24], seed: 4).documents, settings: settings)
+      try TinyStudent.trainer {
+        $0.hiddenWeight = 0.5
+        $0.teacherCache = cache
+      }
     }
     let whole = try trainer().run(.init())
     #expect(try #require(whole.curve.last?.heldOutKLD) < 0.7 * #require(whole.curve[0].heldOutKLD))
@@ -114,10 +104,9 @@ struct HiddenTests {
     let rest = try trainer()
     try rest.resume(try TrainingState.read(path, identity: "a").state)
     #expect(try rest.run(.init()).weights.array == whole.weights.array)
-    settings.teacherCache = TeacherCache(
-      folder: NSTemporaryDirectory() + "/none-\(UUID().uuidString)", kept: 4)
-    let cached = settings.teacherCache?.folder ?? ""
-    defer { try? FileManager.default.removeItem(atPath: cached) }
+    let folder = NSTemporaryDirectory() + "/none-\(UUID().uuidString)"
+    cache = TeacherCache(folder: folder, kept: 4)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
     let error = #expect(throws: TrainingError.self) { try trainer() }
     #expect(error?.description.contains("holds predictions, not states") == true)
   }

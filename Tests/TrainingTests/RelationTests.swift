@@ -197,29 +197,19 @@ struct RelationTests {
 
   @Test("a student learns by relations too, and what cannot be is refused")
   func trains() throws {
-    let student = try TinyStudent("llama-tied")
-    var generator = SeededGenerator(seed: 2)
-    let weights = try student.weights(Float.self)
-    for place in 0..<weights.count { weights.base[place] += 0.1 * Float(generator.uniform() - 0.5) }
-    let start = try student.layout.storing(weights, in: student.checkpoint)
-    let lengths = Array(repeating: [20, 31, 8, 40], count: 24).flatMap { $0 }
-    var settings = TrainingSettings()
-    settings.steps = 40
-    settings.batchTokens = 256
-    settings.learningRate = 3e-3
-    settings.relationWeight = 0.5
-    settings.hiddenWeight = 0.2
+    var (layer, heads): (Int?, Int?)
     func trainer() throws -> Trainer {
-      try Trainer(
-        student: start, teacher: student.checkpoint, documents: student.example(lengths, seed: 3).documents,
-        heldOut: student.example([30, 24], seed: 4).documents, settings: settings)
+      try TinyStudent.trainer {
+        $0.relationWeight = 0.5
+        $0.hiddenWeight = 0.2
+        ($0.relationLayer, $0.relationHeads) = (layer, heads)
+      }
     }
     let outcome = try trainer().run(.init())
     #expect(try #require(outcome.curve.last?.heldOutKLD) < 0.7 * #require(outcome.curve[0].heldOutKLD))
-    settings.relationLayer = 99
+    layer = 99
     #expect(throws: TrainingError.self) { try trainer() }
-    settings.relationLayer = 1
-    settings.relationHeads = 7
+    (layer, heads) = (1, 7)
     #expect(throws: TrainingError.self) { try trainer() }
   }
 

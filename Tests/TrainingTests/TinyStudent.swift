@@ -40,6 +40,25 @@ struct TinyStudent {
     configuration = architecture.configuration
   }
 
+  /// A trainer that brings a student, its teacher but for noise, back to it on short documents: 40 steps unless `change` says
+  /// otherwise.
+  static func trainer(_ change: (inout TrainingSettings) -> Void) throws -> Trainer {
+    let student = try TinyStudent("llama-tied")
+    var generator = SeededGenerator(seed: 2)
+    let weights = try student.weights(Float.self)
+    for place in 0..<weights.count { weights.base[place] += 0.1 * Float(generator.uniform() - 0.5) }
+    let start = try student.layout.storing(weights, in: student.checkpoint)
+    let lengths = Array(repeating: [20, 31, 8, 40], count: 24).flatMap { $0 }
+    var settings = TrainingSettings()
+    settings.steps = 40
+    settings.batchTokens = 256
+    settings.learningRate = 3e-3
+    change(&settings)
+    return try Trainer(
+      student: start, teacher: student.checkpoint, documents: student.example(lengths, seed: 3).documents,
+      heldOut: student.example([30, 24], seed: 4).documents, settings: settings)
+  }
+
   func graph<Number>(_ type: Number.Type) throws -> LlamaGraph<Number> {
     try LlamaGraph(configuration, layout: layout, isTied: checkpoint.isTied)
   }

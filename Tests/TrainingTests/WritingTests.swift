@@ -60,21 +60,11 @@ struct WritingTests {
   private static func trainer(_ share: Double, _ change: (inout TrainingSettings) -> Void = { _ in }) throws
     -> Trainer
   {
-    let student = try TinyStudent("llama-tied")
-    var generator = SeededGenerator(seed: 2)
-    let weights = try student.weights(Float.self)
-    for place in 0..<weights.count { weights.base[place] += 0.1 * Float(generator.uniform() - 0.5) }
-    let start = try student.layout.storing(weights, in: student.checkpoint)
-    let lengths = Array(repeating: [20, 31, 8, 40], count: 24).flatMap { $0 }
-    var settings = TrainingSettings()
-    settings.steps = 20
-    settings.batchTokens = 256
-    settings.learningRate = 3e-3
-    settings.onPolicy = share
-    change(&settings)
-    return try Trainer(
-      student: start, teacher: student.checkpoint, documents: student.example(lengths, seed: 3).documents,
-      heldOut: student.example([30, 24], seed: 4).documents, settings: settings)
+    try TinyStudent.trainer {
+      $0.steps = 20
+      $0.onPolicy = share
+      change(&$0)
+    }
   }
 
   @Test("a student learns from what it writes", arguments: [0.25, 1])
