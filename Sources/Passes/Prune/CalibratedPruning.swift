@@ -80,12 +80,22 @@ final class CalibratedPruning {
         let bytes = try TensorCoding.encode(matrix, format: copy.format)
         copy.bytes = TensorBytes(bytes)
         copy.keptLimit = matrix.elements.count { $0.bitPattern != 0 }
-        result[layer.name] = copy
+        result[layer.name] = try Self.running(matrix, as: copy)
         copy.bytes = try spill.keep(bytes)
         replaced[layer.name] = copy
       }
     }
     return result
+  }
+
+  /// The form that a pruned layer goes on in: 8 bits, as in the walks of quantization, where its rows have whole blocks. What later layers
+  /// are fitted to is changed by far less than by the pruning, and products take half the time.
+  private static func running(_ matrix: Matrix, as stored: StoredTensor) throws -> StoredTensor {
+    guard matrix.columns % TensorFormat.q8_0.blockSize == 0 else { return stored }
+    var copy = stored
+    copy.format = .q8_0
+    copy.bytes = TensorBytes(try TensorCoding.encode(matrix, format: .q8_0))
+    return copy
   }
 
   // MARK: Shares
