@@ -19,8 +19,10 @@ package struct AlternatingMask {
 
   /// √H_jj.
   private let scales: [Float]
-  /// K: in half as many bits as the weights, for it only says which of them stay.
+  /// K without its diagonal, in 8 bits where rows have whole blocks: it only says which weights stay.
   private let inverse: WeightMatrix
+  /// K_jj, which is far larger than the rest of its row.
+  private let diagonal: [Float]
 
   /// What masks for inputs with the covariance `gram` have in common.
   ///
@@ -41,17 +43,26 @@ package struct AlternatingMask {
     do { try LinearAlgebra.invert(&h, count: n) } catch {
       throw PassError("a covariance of activations has no Cholesky factor: calibrate on more text")
     }
-    let bytes = ByteRegion(uninitializedCount: 2 * n * n) { target in
+    diagonal = (0..<n).map { h[$0 * n + $0] * Float(Self.penalty) }
+    let format = n % TensorFormat.q8_0.blockSize == 0 ? TensorFormat.q8_0 : .bf16
+    let stride = n / format.blockSize * format.bytesPerBlock
+    let bytes = ByteRegion(uninitializedCount: n * stride) { target in
       h.withUnsafeMutableBufferPointer { h in
         guard let base = h.baseAddress, let bytes = target.baseAddress else { return }
         nonisolated(unsafe) let (numbers, target) = (base, bytes)
         Parallel.forEach(n) { row in
-          Kernels.scale(numbers + row * n, by: Float(Self.penalty), count: n)
-          Kernels.encode(numbers + row * n, as: .bf16, into: target + 2 * row * n, count: n)
+          let line = numbers + row * n
+          Kernels.scale(line, by: Float(Self.penalty), count: n)
+          line[row] = 0
+          if format == .q8_0 {
+            Kernels.encodeBlocks(line, into: target + row * stride, count: n)
+          } else {
+            Kernels.encode(line, as: format, into: target + row * stride, count: n)
+          }
         }
       }
     }
-    inverse = WeightMatrix(rows: n, columns: n, format: .bf16, bytes: bytes, roundsActivations: true)
+    inverse = WeightMatrix(rows: n, columns: n, format: format, bytes: bytes, roundsActivations: true)
   }
 
   /// The mask of weights and the weights that came with it, zero where it drops.
@@ -91,12 +102,13 @@ package struct AlternatingMask {
       candidate.elements.withUnsafeMutableBufferPointer {
         guard let base = $0.baseAddress else { return }
         nonisolated(unsafe) let candidate = base
+        let diagonal = diagonal
         mask.forEachRow { row, marks in
           let c = candidate + row * n
-          let (v, change) = (v.base + row * n, change.base + row * n)
+          let (v, t, change) = (v.base + row * n, work.base + row * n, change.base + row * n)
           for column in 0..<n {
             let old = step > 0 ? Self.kept(marks[column], c[column]) : 0
-            c[column] = v[column] - change[column] + old
+            c[column] = v[column] - change[column] - t[column] * diagonal[column] + old
           }
         }
       }
