@@ -69,33 +69,33 @@ struct CalibratedMethodTests {
     #expect(losses[5] - best < 0.02 * (losses[0] - best))
   }
 
-  @Test("masks by alternating directions are those of the definition")
-  func alternating() throws {
-    let sample = RoundingCase(rows: 6, columns: 24, tokens: 200, seed: 61)
+  @Test("masks by alternating directions are those of the definition", arguments: [24, 64])
+  func alternating(_ n: Int) throws {
+    let sample = RoundingCase(rows: 6, columns: n, tokens: 8 * n, seed: 61)
     for pattern in [SparsityPattern.share(0.5), .groups(kept: 2, of: 4)] {
       let scope = PruneMask.Scope.tensor
-      let (found, weights) = try AlternatingMask(gram: sample.gram, columns: 24).solve(sample.weights) {
+      let (found, weights) = try AlternatingMask(gram: sample.gram, columns: n).solve(sample.weights) {
         PruneMask(lowest: $0, pattern, scope: scope)
       }
       let naive = NaivePruning.alternating(
         sample.weights, gram: sample.gram, penalty: AlternatingMask.penalty, steps: AlternatingMask.steps,
         ridge: AlternatingMask.ridge
       ) { scores in
-        let matrix = Matrix(rows: 6, columns: 24, elements: scores.flatMap { $0.map { Float($0) } })
+        let matrix = Matrix(rows: 6, columns: n, elements: scores.flatMap { $0.map { Float($0) } })
         let mask = PruneMask(lowest: matrix, pattern, scope: scope)
-        return (0..<6).map { row in (0..<24).map { mask.dropped[row * 24 + $0] } }
+        return (0..<6).map { row in (0..<n).map { mask.dropped[row * n + $0] } }
       }
       let same = zip(found.dropped, naive.mask.flatMap { $0 }).filter { $0 == $1 }.count
-      // K is in bfloat16: a mask may differ where weights are worth the same.
-      #expect(same >= 6 * 24 - 2, "\(same) of \(6 * 24)")
+      // K is in bfloat16, or in 8 bits where rows have blocks of 32: a mask may differ where weights are worth the same.
+      #expect(same >= 6 * n * 98 / 100, "\(same) of \(6 * n)")
       for row in 0..<6 {
-        for column in 0..<24 where !found.dropped[row * 24 + column] && !naive.mask[row][column] {
+        for column in 0..<n where !found.dropped[row * n + column] && !naive.mask[row][column] {
           #expect(abs(Double(weights[row, column]) - naive.weights[row][column]) < 0.01)
         }
       }
       // And better than the largest weights, each with its least squares.
       let gram = sample.wide(0.01).flatMap { $0.map { Float($0) } }
-      let problem = MaskedRefit(target: sample.weights, gram: MaskedRefit.Gram(gram, columns: 24))
+      let problem = MaskedRefit(target: sample.weights, gram: MaskedRefit.Gram(gram, columns: n))
       let plain = PruneMask(lowest: magnitudes(sample.weights), pattern, scope: scope)
       let (a, b) = (
         problem.loss(of: problem.refit(from: sample.weights, mask: found, iterations: 100)),
