@@ -2,10 +2,12 @@
 
     bench.py --compress PROGRAM --torch PYTHON --data FOLDER [--work FOLDER] [--only WORDS] [--layers N]
 
-FOLDER holds models/books-7m and text/books-{calibration,valid}.txt. Rows of a large model (random weights of TinyLlama's shape, N
+FOLDER holds models/books-7m and text/books-{calibration,valid}.txt; models/stories260K/derived-hf and text/tinystories-val.txt, whose
+second half is for calibration, for the row `stories`. Rows of a large model (random weights of TinyLlama's shape, N
 layers) need some GB in --work and take minutes; they run with --only big,time. Exit code 1 when a bar is missed.
 """
 import argparse
+import copy
 import json
 import os
 import shutil
@@ -36,10 +38,21 @@ class Bench:
     def __init__(self, options):
         self.program, self.torch, self.work = options.compress, options.torch, options.work
         self.layers = options.layers
-        data = options.data or ""
+        data = self.data = options.data or ""
         self.model = os.path.join(data, "models", "books-7m")
         self.calibration = os.path.join(data, "text", "books-calibration.txt")
         self.valid = os.path.join(data, "text", "books-valid.txt")
+
+    def turn_to_stories(self, data):
+        """The bench's model and texts become those of stories260K."""
+        self.model = os.path.join(data, "models", "stories260K", "derived-hf")
+        with open(os.path.join(data, "text", "tinystories-val.txt"), encoding="utf-8") as file:
+            texts = [text.strip() for text in file.read().split("<|endoftext|>") if text.strip()]
+        middle = len(texts) // 2
+        self.valid, self.calibration = (os.path.join(self.work, f"stories-{part}.jsonl") for part in ("valid", "calibration"))
+        for path, part in [(self.valid, texts[:middle]), (self.calibration, texts[middle:])]:
+            with open(path, "w", encoding="utf-8") as file:
+                file.writelines(json.dumps({"text": text}) + "\n" for text in part)
 
     def place(self, name):
         path = os.path.join(self.work, name)
@@ -93,7 +106,7 @@ def find(value, key):
 
 def quality(bench):
     base = bench.perplexity(bench.model)
-    print(f"      books-7m, perplexity {base:.3f} on {int(TOKENS) // 2} tokens", flush=True)
+    print(f"      {bench.model.split(os.sep)[-1]}, perplexity {base:.3f} on {int(TOKENS) // 2} tokens", flush=True)
     for sparsity, bars in [("0.5", {"sparsegpt": 0.75, "wanda": 0.6}), ("2:4", {"sparsegpt": 0.8})]:
         name = f"ours-{sparsity.replace(':', 'of')}"
         out, stage, _ = bench.calibrated(name, "--prune", sparsity, "--format", "safetensors")
@@ -102,6 +115,13 @@ def quality(bench):
             theirs = bench.perplexity(bench.reference(method, sparsity)) / base - 1
             say(f"perplexity increase, {sparsity}, against {method}",
                 f"{ours:+.2%} / {theirs:+.2%} = {ours / theirs:.2f}", f"{bar}", ours <= bar * theirs)
+
+
+def stories(bench):
+    """The rows of quality for a model of 260 thousand weights."""
+    other = copy.copy(bench)
+    other.turn_to_stories(bench.data)
+    quality(other)
 
 
 def stage_folder(stage):
@@ -209,7 +229,7 @@ def seconds(bench):
 
 
 ROWS = {
-    "definition": definition, "quality": quality, "structured": structured, "storage": storage, "big": big, "time": seconds,
+    "definition": definition, "quality": quality, "stories": stories, "structured": structured, "storage": storage, "big": big, "time": seconds,
 }
 
 

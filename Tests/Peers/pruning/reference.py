@@ -3,7 +3,8 @@
 Wanda: arXiv 2306.11695, algorithm 1. SparseGPT: arXiv 2301.00774, algorithm 1, with mask selection in blocks of 128 columns
 (B_s = 128; for n:m patterns, groups of m columns) and 1 % dampening. Both walk through the blocks in order; a block's layers are
 pruned for the inputs that the unpruned block gets from the pruned blocks before it, and the next block sees the pruned one's outputs.
-Linear layers of blocks only. Sequences of 512 tokens at even distances over the calibration text, as `compress` takes them.
+Linear layers of blocks only. Sequences of 512 tokens at even distances over the calibration text, as `compress` takes them; or the
+documents of a .jsonl file, each by itself.
 
     reference.py MODEL TEXT METHOD SPARSITY OUTPUT [TOKENS]
         METHOD    magnitude, wanda, sparsegpt
@@ -90,14 +91,24 @@ def sparsegpt(weight, gram, share, drop, m):
 
 def sequences(folder, path, tokens, length):
     pieces = sentencepiece.SentencePieceProcessor(model_file=os.path.join(folder, "tokenizer.model"))
-    ids = pieces.encode(open(path, encoding="utf-8").read())
     settings = os.path.join(folder, "tokenizer_config.json")
     adds = json.load(open(settings)).get("add_bos_token", True) if os.path.exists(settings) else True
     bos = [pieces.bos_id()] if adds else []
+    text = open(path, encoding="utf-8").read()
+    if path.endswith(".jsonl"):
+        return documents(text.split("\n"), pieces, tokens, length, bos)
+    ids = pieces.encode(text)
     step = length - len(bos)
     cut = [bos + ids[i:i + step] for i in range(0, len(ids) - step + 1, step)]
     count = min(len(cut), tokens // length)
-    return torch.tensor([cut[i * len(cut) // count] for i in range(count)])
+    return [torch.tensor(cut[i * len(cut) // count]) for i in range(count)]
+
+
+def documents(lines, pieces, tokens, length, bos):
+    """Documents of a .jsonl file at even distances, each a sequence of at most `length`."""
+    cut = [(bos + pieces.encode(json.loads(line)["text"]))[:length] for line in lines if line.strip()]
+    count = min(len(cut), max(1, tokens * len(cut) // sum(map(len, cut))))
+    return [torch.tensor(cut[i * len(cut) // count]) for i in range(count)]
 
 
 @torch.no_grad()
@@ -119,7 +130,7 @@ def prune(model, batch, method, share, drop, m):
         except Stop:
             pass
     handle.remove()
-    hidden, options = [s[0] for s in states], states[0][1]
+    hidden, options = [s[0] for s in states], [s[1] for s in states]
     for index, block in enumerate(blocks):
         layers = {n: l for n, l in block.named_modules() if isinstance(l, torch.nn.Linear)}
         grams = {n: torch.zeros(l.in_features, l.in_features) for n, l in layers.items()}
@@ -131,9 +142,9 @@ def prune(model, batch, method, share, drop, m):
             return add
 
         hooks = [l.register_forward_pre_hook(hook(n)) for n, l in layers.items()]
-        run = lambda x: (lambda y: y[0] if isinstance(y, tuple) else y)(block(x, **options))
-        for x in hidden:
-            run(x)
+        run = lambda x, own: (lambda y: y[0] if isinstance(y, tuple) else y)(block(x, **own))
+        for x, own in zip(hidden, options):
+            run(x, own)
         for h in hooks:
             h.remove()
         for name, layer in layers.items():
@@ -145,7 +156,7 @@ def prune(model, batch, method, share, drop, m):
             else:
                 new = sparsegpt(w, grams[name], share, drop, m)
             layer.weight.data = new.to(layer.weight.dtype)
-        hidden = [run(x) for x in hidden]
+        hidden = [run(x, own) for x, own in zip(hidden, options)]
 
 
 def main():
