@@ -44,8 +44,10 @@ public final class ByteRegion: @unchecked Sendable {
   package init(uninitializedCount count: Int, filledBy body: (UnsafeMutableRawBufferPointer) throws -> Void)
     rethrows
   {
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 64)
-    ByteRegion.wantLargePages(memory, count)
+    let isLarge = count >= ByteRegion.largePage
+    let memory = UnsafeMutableRawPointer.allocate(
+      byteCount: max(count, 1), alignment: isLarge ? ByteRegion.largePage : 64)
+    if isLarge { ByteRegion.wantLargePages(memory, count) }
     do {
       try body(UnsafeMutableRawBufferPointer(start: memory, count: count))
     } catch {
@@ -59,16 +61,13 @@ public final class ByteRegion: @unchecked Sendable {
     self.isMapped = false
   }
 
-  /// Asks for large pages inside `count` bytes that are about to be written: touching a tensor's memory for the first time in
-  /// pages of 4 KB takes longer than decoding it.
+  private static let largePage = 2 << 20
+
+  /// Asks for large pages in `count` bytes that are about to be written, up to the last one that is filled: touching a tensor's memory
+  /// for the first time in pages of 4 KB takes longer than decoding it.
   private static func wantLargePages(_ memory: UnsafeMutableRawPointer, _ count: Int) {
     #if os(Linux)
-      guard count >= 4 << 20 else { return }
-      let page = UInt(2 << 20)
-      let first = (UInt(bitPattern: memory) + page - 1) / page * page
-      let end = (UInt(bitPattern: memory) + UInt(count)) / page * page
-      guard first < end, let start = UnsafeMutableRawPointer(bitPattern: first) else { return }
-      madvise(start, Int(end - first), Int32(MADV_HUGEPAGE))
+      madvise(memory, count / largePage * largePage, Int32(MADV_HUGEPAGE))
     #endif
   }
 

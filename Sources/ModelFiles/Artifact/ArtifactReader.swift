@@ -28,7 +28,7 @@ extension ArtifactFile {
         bytes: TensorBytes(
           count: entry.range.count,
           make: {
-            seekable.expect(upTo: entry.range.upperBound)
+            seekable.expect(entry.range)
             return try seekable.read(entry.range, what: "tensor '\(entry.name)'")
           },
           start: {

@@ -20,6 +20,8 @@ final class SeekableFile: Sendable {
   let frames: [Frame]
   /// The first byte of the seek table.
   let tableStart: Int
+  /// What the system was asked to read.
+  private let ahead: Locked<ReadingAhead>
 
   /// The decoded file's length.
   var decodedSize: Int { frames.last?.decoded.upperBound ?? 0 }
@@ -30,6 +32,7 @@ final class SeekableFile: Sendable {
   init(_ region: ByteRegion, path: String) throws {
     self.path = path
     self.region = region
+    ahead = Locked(ReadingAhead(size: region.count))
     (table, tableStart) = try SeekTable.read(from: region.buffer, path: path)
     var frames: [Frame] = []
     frames.reserveCapacity(table.entries.count)
@@ -104,14 +107,18 @@ final class SeekableFile: Sendable {
     }
   }
 
-  /// Has the system read on in the background behind the frames that hold the decoded bytes up to `end`: tensors are mostly
-  /// loaded in the file's order, and reading takes as long as decoding where the file is not in memory yet.
-  func expect(upTo end: Int) {
-    let behind = firstFrame { $0.decoded.lowerBound >= end }
-    guard behind < frames.count else { return }
-    let start = frames[behind].packed.lowerBound / 4096 * 4096
-    let count = min(region.count - start, 32 << 20)
-    madvise(UnsafeMutableRawPointer(mutating: region.base + start), count, MADV_WILLNEED)
+  /// Has the system read in the background what the decoded bytes at `range` need, and some of what lies behind them: reading
+  /// takes as long as decoding where the file is not in memory yet.
+  func expect(_ range: Range<Int>) {
+    let covering = frames(holding: range)
+    guard let first = covering.first, let last = covering.last else { return }
+    let packed = frames[first].packed.lowerBound..<frames[last].packed.upperBound
+    guard let wanted = ahead.withLock({ $0.next(for: packed) }) else { return }
+    // A system reads no more of a request than a few megabytes.
+    for place in stride(from: wanted.lowerBound / 4096 * 4096, to: wanted.upperBound, by: 1 << 20) {
+      let count = min(1 << 20, wanted.upperBound - place)
+      madvise(UnsafeMutableRawPointer(mutating: region.base + place), count, MADV_WILLNEED)
+    }
   }
 
   /// Decodes all of frame `index`.

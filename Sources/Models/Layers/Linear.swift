@@ -57,6 +57,8 @@ package struct TensorLookup: Sendable {
   private let tensors: [String: StoredTensor]
   private let path: String
   private var roundsActivations = false
+  /// Matrices that were loaded ahead.
+  private var matrices: [String: WeightMatrix] = [:]
 
   /// The tensors of `checkpoint`.
   package init(_ checkpoint: Checkpoint) {
@@ -81,8 +83,24 @@ package struct TensorLookup: Sendable {
     return tensor
   }
 
+  /// The same tensors, of which those of two dimensions that `isWanted` are loaded, several at a time and each on one thread: most
+  /// tensors of an artifact have too few frames to share one among threads evenly.
+  func loadingMatrices(_ isWanted: (String) -> Bool, of checkpoint: Checkpoint) throws -> TensorLookup {
+    let names = checkpoint.tensors.filter { $0.shape.count == 2 && isWanted($0.name) }.map(\.name)
+    guard Parallel.threadCount > 1, names.count >= 4 * Parallel.threadCount else { return self }
+    let loaded = Locked([String: WeightMatrix](minimumCapacity: names.count))
+    try Parallel.forEachThrowing(names.count) { index in
+      let matrix = try matrix(names[index])
+      loaded.withLock { $0[names[index]] = matrix }
+    }
+    var result = self
+    result.matrices = loaded.withLock { $0 }
+    return result
+  }
+
   /// A matrix in its stored format.
   package func matrix(_ name: String) throws -> WeightMatrix {
+    if let loaded = matrices[name] { return loaded }
     let tensor = try tensor(name)
     let bytes = try tensor.bytes.load()
     guard tensor.shape.count == 2, tensor.format.isWeight,

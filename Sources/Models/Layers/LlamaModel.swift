@@ -80,7 +80,8 @@ package struct LlamaModel: LanguageModel {
     embedding = try tensors.matrix("model.embed_tokens.weight")
     norm = try tensors.vector("model.norm.weight")
     output = checkpoint.isTied ? embedding : try tensors.matrix("lm_head.weight")
-    blocks = try Self.blocks(configuration.windows, tensors)
+    let loaded = try tensors.loadingMatrices({ $0.hasPrefix("model.layers.") }, of: checkpoint)
+    blocks = try configuration.windows.enumerated().map { try Block(loaded, index: $0, window: $1) }
     runner = LlamaBlockRunner(configuration)
   }
 
@@ -93,20 +94,6 @@ package struct LlamaModel: LanguageModel {
   package func withWholeRows() -> (any LanguageModel)? {
     guard output.leavesZerosOut || blocks.contains(where: \.leavesZerosOut) else { return nil }
     return LlamaModel(wholeRowsOf: self)
-  }
-
-  /// The blocks, several at a time where that keeps all threads busy: most tensors of an artifact have too few frames to share
-  /// one among threads evenly.
-  private static func blocks(_ windows: [Int?], _ tensors: TensorLookup) throws -> [Block] {
-    guard windows.count >= 4 * Parallel.threadCount else {
-      return try windows.enumerated().map { try Block(tensors, index: $0, window: $1) }
-    }
-    let loaded = Locked([Block?](repeating: nil, count: windows.count))
-    try Parallel.forEachThrowing(windows.count) { index in
-      let block = try Block(tensors, index: index, window: windows[index])
-      loaded.withLock { $0[index] = block }
-    }
-    return loaded.withLock { $0 }.compactMap(\.self)
   }
 
   package var bytesPerToken: Int {
