@@ -50,6 +50,7 @@ public struct TensorBytes: Sendable {
   /// Whether loading is work: bytes on hand are only handed out.
   let isMade: Bool
   private let makeStart: (@Sendable (_ count: Int) throws -> ByteRegion)?
+  private let makePart: (@Sendable (_ range: Range<Int>) throws -> ByteRegion)?
   /// Makes the bytes in pieces; nil where they come whole.
   let makePieces: PieceMaker?
 
@@ -64,6 +65,7 @@ public struct TensorBytes: Sendable {
     make = { region }
     isMade = false
     makeStart = nil
+    makePart = nil
     makePieces = nil
   }
 
@@ -71,15 +73,18 @@ public struct TensorBytes: Sendable {
   ///
   /// - Parameters:
   ///   - start: makes only the first bytes, as many as it is asked for, where that is cheaper than all of them.
+  ///   - part: makes only the bytes at a range, and checks them as all are checked.
   ///   - pieces: makes the same bytes without holding all of them, for those who can take them in any order.
   public init(
     count: Int, make: @escaping @Sendable () throws -> ByteRegion,
-    start: (@Sendable (_ count: Int) throws -> ByteRegion)? = nil, pieces: PieceMaker? = nil
+    start: (@Sendable (_ count: Int) throws -> ByteRegion)? = nil,
+    part: (@Sendable (_ range: Range<Int>) throws -> ByteRegion)? = nil, pieces: PieceMaker? = nil
   ) {
     self.count = count
     self.make = make
     isMade = true
     makeStart = start
+    makePart = part
     makePieces = pieces
   }
 
@@ -100,5 +105,16 @@ public struct TensorBytes: Sendable {
     guard wanted < count else { return try make() }
     if let makeStart { return try makeStart(wanted) }
     return try make().slice(0..<max(0, wanted))
+  }
+
+  /// Whether some of the bytes are made without all of them.
+  package var loadsParts: Bool { makePart != nil }
+
+  /// The bytes at `range`.
+  ///
+  /// - Precondition: there are such bytes.
+  package func loadPart(_ range: Range<Int>) throws -> ByteRegion {
+    if let makePart { return try makePart(range) }
+    return try make().slice(range)
   }
 }

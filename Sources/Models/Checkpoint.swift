@@ -23,6 +23,8 @@ public struct Checkpoint: Sendable {
   public internal(set) var feedForwardWidthBeforePadding: Int?
   /// Whether models of it may round batches of activations to bfloat16.
   var roundsActivations = false
+  /// Whether a model of it may answer before its token embedding is loaded whole.
+  var loadsEmbeddingLate = false
   /// Remarks for the report.
   public var notes: [String]
 
@@ -82,9 +84,12 @@ public struct Checkpoint: Sendable {
   ///   model is run for its text and timed, not how it is evaluated.
   /// - Parameter isStreamed: whether a large language model may have one block in memory at a time (``StreamedModel``): how
   ///   a text that is known ahead is read.
+  /// - Parameter isLate: whether the token embedding may be loaded after the first token; then ``LanguageModel/failure`` is to be looked
+  ///   at before what the model predicts is used.
   /// - Throws: ``ModelError`` when a tensor is missing or cannot be read as weights.
   public func makeModel(
-    activations: ActivationPrecision = .int8, roundsBatches: Bool = false, isStreamed: Bool = false
+    activations: ActivationPrecision = .int8, roundsBatches: Bool = false, isStreamed: Bool = false,
+    isLate: Bool = false
   ) throws -> RunnableModel {
     guard let architecture else { return .none(reason: "unknown architecture") }
     var own = self
@@ -92,6 +97,7 @@ public struct Checkpoint: Sendable {
       own.tensors = tensors.map { $0.format.isQuantized ? $0.convertedToFloat32() : $0 }
     } else {
       own.roundsActivations = roundsBatches
+      own.loadsEmbeddingLate = isLate
     }
     let bytes = own.tensors.reduce(0) { $0 + $1.bytes.count }
     if isStreamed, bytes > StreamedModel.leastBytes, let streamed = try StreamedModel(own) {

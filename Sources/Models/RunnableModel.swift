@@ -36,6 +36,8 @@ public protocol LanguageModel: Sendable {
   var contextLength: Int { get }
   /// The bytes of weights that one decoded token reads.
   var bytesPerToken: Int { get }
+  /// Why a part that was loaded late could not be: what the model predicts then means nothing. Nil where all is there.
+  var failure: (any Error)? { get }
   /// An empty cache for sequences of up to `capacity` tokens.
   func makeCache(capacity: Int) -> KVCache
   /// Runs `tokens` after those in `cache`, and adds them to it.
@@ -54,6 +56,9 @@ public protocol LanguageModel: Sendable {
 }
 
 extension LanguageModel {
+  /// All was loaded at once.
+  public var failure: (any Error)? { nil }
+
   /// No zeros are left out.
   public func withWholeRows() -> (any LanguageModel)? { nil }
 

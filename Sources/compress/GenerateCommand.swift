@@ -50,7 +50,7 @@ struct GenerateCommand: ParsableCommand {
   func run() throws {
     common.apply()
     let checkpoint = try source.checkpoint()
-    guard case .language(let model) = try checkpoint.makeModel(roundsBatches: true) else {
+    guard case .language(let model) = try checkpoint.makeModel(roundsBatches: true, isLate: true) else {
       throw JobError(.badInput, "\(source.model): only language models generate text")
     }
     guard let tokenizer = checkpoint.tokenizer else {
@@ -66,9 +66,13 @@ struct GenerateCommand: ParsableCommand {
     }
     let sampler = Sampler(temperature: temperature, topK: topK, topP: topP, seed: seed)
     Terminal.output(prompt)
-    _ = Generator.generate(
+    _ = try Generator.generate(
       model: model, tokenizer: tokenizer, prompt: ids, maxTokens: tokens, sampler: sampler, precision: kv
-    ) { bytes in Terminal.output(bytes) }
+    ) { bytes in
+      if let failure = model.failure { throw failure }
+      Terminal.output(bytes)
+    }
+    if let failure = model.failure { throw failure }
     Terminal.output("\n")
   }
 }

@@ -21,6 +21,19 @@ struct ArtifactTests {
     #expect(named == 4)
   }
 
+  @Test("generate refuses an artifact that is damaged anywhere, with no text")
+  func damageBeforeText() throws {
+    let good = try Samples.bytes("int8.gguf.zst")
+    for (index, part) in [0.3, 0.5, 0.7, 0.9].enumerated() {
+      let scratch = try Scratch()
+      var bytes = good
+      bytes[Int(Double(bytes.count) * part)] ^= UInt8(1 << index)
+      try scratch.write(bytes, to: "bad.gguf.zst")
+      try Refusal.check(
+        ["generate", "bad.gguf.zst", "-n", "4"], in: scratch, ["bad.gguf.zst", "tensor '"])
+    }
+  }
+
   @Test("verify says so when all is well, of each artifact, and stops at the first that is not")
   func verify() throws {
     let scratch = try Scratch()

@@ -33,6 +33,10 @@ extension ArtifactFile {
           },
           start: {
             try seekable.readStart(at: entry.range.lowerBound, count: $0, what: "tensor '\(entry.name)'")
+          },
+          part: { part in
+            let start = entry.range.lowerBound + part.lowerBound
+            return try seekable.read(start..<start + part.count, what: "tensor '\(entry.name)'")
           }))
     }
     return source(container, index, tensors, file, manifest)

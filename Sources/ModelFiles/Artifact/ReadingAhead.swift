@@ -17,8 +17,8 @@ struct ReadingAhead: Sendable {
   mutating func next(for range: Range<Int>) -> Range<Int>? {
     // Far behind what was asked for, somebody begins anew; threads that take parts in turn are near to each other.
     if range.lowerBound < min(asked / 2, asked - 4 * Self.distance) { asked = range.lowerBound }
-    // What lies between a place and one far behind it is still to come.
-    guard range.lowerBound <= asked + Self.least else { return range }
+    // What is passed over may come later, or not at all.
+    if range.lowerBound > asked + Self.least { asked = range.lowerBound }
     let end = min(range.upperBound + Self.distance, size)
     guard range.upperBound > asked || end - asked >= Self.least else { return nil }
     defer { asked = end }

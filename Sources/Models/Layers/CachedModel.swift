@@ -14,6 +14,7 @@ public struct CachedModel: LanguageModel {
   public var vocabularySize: Int { model.vocabularySize }
   public var contextLength: Int { model.contextLength }
   public var bytesPerToken: Int { model.bytesPerToken }
+  public var failure: (any Error)? { model.failure }
   public func makeCache(capacity: Int) -> KVCache {
     model.makeCache(capacity: capacity, precision: precision)
   }

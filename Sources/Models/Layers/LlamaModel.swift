@@ -64,7 +64,7 @@ package struct LlamaModel: LanguageModel {
   private static let keptTokens = 4
 
   let configuration: LlamaConfiguration
-  let embedding: WeightMatrix
+  let embedding: TokenEmbedding
   let blocks: [Block]
   let norm: FloatVector
   let output: WeightMatrix
@@ -77,9 +77,18 @@ package struct LlamaModel: LanguageModel {
   package init(_ configuration: LlamaConfiguration, checkpoint: Checkpoint) throws {
     let tensors = TensorLookup(checkpoint)
     self.configuration = configuration
-    embedding = try tensors.matrix("model.embed_tokens.weight")
     norm = try tensors.vector("model.norm.weight")
-    output = checkpoint.isTied ? embedding : try tensors.matrix("lm_head.weight")
+    let name = "model.embed_tokens.weight"
+    if !checkpoint.isTied, checkpoint.loadsEmbeddingLate,
+      let late = TokenEmbedding(late: try tensors.tensor(name))
+    {
+      embedding = late
+      output = try tensors.matrix("lm_head.weight")
+    } else {
+      let matrix = try tensors.matrix(name)
+      embedding = TokenEmbedding(matrix)
+      output = checkpoint.isTied ? matrix : try tensors.matrix("lm_head.weight")
+    }
     let loaded = try tensors.loadingMatrices({ $0.hasPrefix("model.layers.") }, of: checkpoint)
     blocks = try configuration.windows.enumerated().map { try Block(loaded, index: $0, window: $1) }
     runner = LlamaBlockRunner(configuration)
@@ -97,9 +106,10 @@ package struct LlamaModel: LanguageModel {
   }
 
   package var bytesPerToken: Int {
-    let row = embedding.rows > 0 ? embedding.byteCount / embedding.rows : 0
-    return blocks.reduce(row + output.byteCount + norm.values.count * 4) { $0 + $1.byteCount }
+    blocks.reduce(embedding.rowBytes + output.byteCount + norm.values.count * 4) { $0 + $1.byteCount }
   }
+
+  package var failure: (any Error)? { embedding.failure }
 
   package func makeCache(capacity: Int) -> KVCache { makeCache(capacity: capacity, precision: .f32) }
 
@@ -171,10 +181,7 @@ extension LlamaModel {
   private func run(_ tokens: UnsafeBufferPointer<Int>, cache: KVCache, work: LlamaBlockRunner.Workspace) {
     let (count, first, width) = (tokens.count, cache.count, configuration.hiddenSize)
     let rotary = runner.rotary(first: first, tokens: count, in: work)
-    nonisolated(unsafe) let tokens = tokens
-    Parallel.forEach(count) { place in
-      embedding.decodeRow(tokens[place], into: work.hidden.base + place * width)
-    }
+    embedding.decode(tokens, width: width, into: work.hidden.base)
     for (index, block) in blocks.enumerated() {
       runner.normalize(work.hidden.base, block.attentionNorm, tokens: count, into: work.normed.base)
       runner.attend(block, index: index, tokens: count, rotary: rotary, cache: cache, work: work)
