@@ -1,6 +1,5 @@
+import ModelFiles
 import Testing
-
-@testable import ModelFiles
 
 struct ReadingAheadTests {
   private let megabyte = 1 << 20

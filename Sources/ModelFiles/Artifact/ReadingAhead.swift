@@ -2,19 +2,19 @@
 ///
 /// Parts are mostly wanted in the file's order. What was asked for before is left out, since the system looks at every page of a
 /// request, and requests are not made for a few pages each.
-struct ReadingAhead: Sendable {
+package struct ReadingAhead: Sendable {
   /// How far behind a part the system is to read, and the least that it is asked for.
-  static let (distance, least) = (16 << 20, 4 << 20)
+  package static let (distance, least) = (16 << 20, 4 << 20)
 
   /// The file's length.
   let size: Int
   /// Where the stretch ends that was asked for.
   private var asked = 0
 
-  init(size: Int) { self.size = size }
+  package init(size: Int) { self.size = size }
 
   /// What to read now that the bytes at `range` are wanted; nil where enough was asked for.
-  mutating func next(for range: Range<Int>) -> Range<Int>? {
+  package mutating func next(for range: Range<Int>) -> Range<Int>? {
     // Far behind what was asked for, somebody begins anew; threads that take parts in turn are near to each other.
     if range.lowerBound < min(asked / 2, asked - 4 * Self.distance) { asked = range.lowerBound }
     // What is passed over may come later, or not at all.
