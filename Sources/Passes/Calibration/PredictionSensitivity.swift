@@ -33,7 +33,7 @@ struct PredictionSensitivity: Sendable {
   static let mostTokens = 16384
   private static let stateBytes = 1 << 30
   /// The bytes of matrices G that are held as a whole.
-  private static let matrixBytes = 1 << 29
+  private static let matrixBytes = 1 << 30
   /// The rows of logits that are held at a time.
   private static let logitRows = 64
 

@@ -1,5 +1,6 @@
 import Models
 package import TensorCore
+import WeightCodecs
 
 /// Masks by alternating directions (ALPS, arXiv 2406.07831), stopped early: weights that fit and weights that are sparse are drawn together.
 ///
@@ -44,24 +45,16 @@ package struct AlternatingMask {
       throw PassError("a covariance of activations has no Cholesky factor: calibrate on more text")
     }
     diagonal = (0..<n).map { h[$0 * n + $0] * Float(Self.penalty) }
-    let format = n % TensorFormat.q8_0.blockSize == 0 ? TensorFormat.q8_0 : .bf16
-    let stride = n / format.blockSize * format.bytesPerBlock
-    let bytes = ByteRegion(uninitializedCount: n * stride) { target in
-      h.withUnsafeMutableBufferPointer { h in
-        guard let base = h.baseAddress, let bytes = target.baseAddress else { return }
-        nonisolated(unsafe) let (numbers, target) = (base, bytes)
-        Parallel.forEach(n) { row in
-          let line = numbers + row * n
-          Kernels.scale(line, by: Float(Self.penalty), count: n)
-          line[row] = 0
-          if format == .q8_0 {
-            Kernels.encodeBlocks(line, into: target + row * stride, count: n)
-          } else {
-            Kernels.encode(line, as: format, into: target + row * stride, count: n)
-          }
-        }
+    h.withUnsafeMutableBufferPointer { h in
+      guard let base = h.baseAddress else { return }
+      nonisolated(unsafe) let numbers = base
+      Parallel.forEach(n) { row in
+        Kernels.scale(numbers + row * n, by: Float(Self.penalty), count: n)
+        numbers[row * n + row] = 0
       }
     }
+    let format = n % TensorFormat.q8_0.blockSize == 0 ? TensorFormat.q8_0 : .bf16
+    let bytes = try TensorCoding.encode(Matrix(rows: n, columns: n, elements: h), format: format)
     inverse = WeightMatrix(rows: n, columns: n, format: format, bytes: bytes, roundsActivations: true)
   }
 
