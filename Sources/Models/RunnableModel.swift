@@ -51,6 +51,13 @@ public protocol LanguageModel: Sendable {
   ///
   /// - Precondition: the cache has room, and the token is below `vocabularySize`.
   func next(_ token: Int, cache: KVCache, into logits: UnsafeMutablePointer<Float>)
+  /// The same for several sequences at once, which need not be of one length: weights are read once for all of them.
+  ///
+  /// - Parameters:
+  ///   - tokens: one for each cache.
+  ///   - caches: one for each sequence, each another.
+  ///   - logits: `tokens.count` rows of `vocabularySize`; overwritten.
+  func next(_ tokens: [Int], caches: [KVCache], into logits: UnsafeMutablePointer<Float>)
   /// The same model with the zeros of its pruned matrices stored, as those of a dense model are; nil where none are left out.
   func withWholeRows() -> (any LanguageModel)?
 }
@@ -69,6 +76,13 @@ extension LanguageModel {
   public func next(_ token: Int, cache: KVCache, into logits: UnsafeMutablePointer<Float>) {
     forward([token], cache: cache, logits: .last).elements.withUnsafeBufferPointer {
       if let base = $0.baseAddress { logits.update(from: base, count: $0.count) }
+    }
+  }
+
+  /// One after the other.
+  public func next(_ tokens: [Int], caches: [KVCache], into logits: UnsafeMutablePointer<Float>) {
+    for (place, (token, cache)) in zip(tokens, caches).enumerated() {
+      next(token, cache: cache, into: logits + place * vocabularySize)
     }
   }
 }

@@ -105,7 +105,7 @@ struct RunCommand: ParsableCommand {
   @Option(help: "The zstd level of the artifacts, 1 to 22.")
   var level: Int?
 
-  @Option(help: "The seed of everything random: today the bootstrap of encoder scores (default: 0).")
+  @Option(help: "The seed of everything random: training's order, text that a model writes, bootstraps (default: 0).")
   var seed: Int?
 
   func validate() throws {
@@ -150,8 +150,8 @@ struct RunCommand: ParsableCommand {
       job.cache = training.teacherCache
       job.keepsTraining = true
       job.resumesTraining = training.resume
-    } else if training.resume {
-      throw ValidationError("--resume goes on with a training, and no stage trains.")
+    } else if training.resume || training.state != nil || training.teacherCache != nil {
+      throw ValidationError("--resume, --state and --teacher-cache belong to a training, and no stage trains.")
     }
     let bar = ProgressBar(quiet: common.quiet || json)
     let events = json ? EventLines() : nil

@@ -111,7 +111,7 @@ struct TrainingArguments: ParsableArguments {
   /// Whether any flag says how to train.
   private var hasOptions: Bool {
     trainSteps != nil || trainMinutes != nil || learningRate != nil || temperature != nil || loss != nil
-      || textWeight != nil || batchTokens != nil || precision != nil || teacherCache != nil
+      || textWeight != nil || batchTokens != nil || precision != nil
       || hiddenWeight != nil || relationWeight != nil || onPolicy != nil
   }
 
@@ -151,8 +151,8 @@ struct TrainingArguments: ParsableArguments {
     if let teacherTokens, !(1...1 << 20).contains(teacherTokens) {
       throw ValidationError("--teacher-tokens must be from 1 to \(1 << 20).")
     }
-    if teacherTokens != nil, teacherCache == nil {
-      throw ValidationError("--teacher-tokens belongs to --teacher-cache.")
+    if teacherTokens != nil, teacherCache == nil || !isGiven {
+      throw ValidationError("--teacher-tokens belongs to --teacher-cache and --distill or --recover; in a recipe it is 'teacher-tokens'.")
     }
     if let precision, !["auto", "bf16", "f32"].contains(precision) {
       throw ValidationError("--precision must be auto, bf16 or f32.")

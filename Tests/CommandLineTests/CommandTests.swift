@@ -109,6 +109,33 @@ struct CommandTests {
     }
   }
 
+  @Test("a recipe's training keeps what its teacher writes and predicts where --teacher-cache says")
+  func cachedRecipe() throws {
+    let scratch = try Scratch()
+    let recipe = """
+      training: {text: self, tokens: 400, context: 64}
+      stages:
+        - quantize: {format: q4_0, method: rtn}
+        - recover: {steps: 1, batch-tokens: 128, teacher-tokens: 8}
+      level: 1
+      evaluation: {tokens: 256, latency: false}
+      """
+    try scratch.write(Array(recipe.utf8), to: "r.yaml")
+    for threads in ["1", "3"] {
+      let outcome = try Program.run(
+        [
+          "--recipe", "r.yaml", Reference.model, "-o", "out-" + threads, "--teacher-cache", "kept-" + threads,
+          "--threads", threads,
+        ], in: scratch.path)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+    }
+    let kept = try FileManager.default.contentsOfDirectory(atPath: scratch.path + "/kept-1").sorted()
+    #expect(kept.map { String($0.prefix(5)) } == ["teach", "text-"])
+    for name in kept { #expect(try scratch.read("kept-1/" + name) == scratch.read("kept-3/" + name)) }
+    let name = "2-recover/reference.gguf.zst"
+    #expect(try scratch.read("out-1/" + name) == scratch.read("out-3/" + name))
+  }
+
   @Test("--quiet prints the table only; without it, steps go to standard error, no escape codes anywhere")
   func talk() throws {
     let scratch = try Scratch()

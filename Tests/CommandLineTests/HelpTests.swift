@@ -32,6 +32,8 @@ struct HelpTests {
       (["--int4", "--tune", "codes", "model.bin"], "--tune belongs to --recover."),
       (["--int4", "--recover", "5parsecs", "model.bin"], "The value '5parsecs' is invalid for '--recover"),
       (["--distill", "layers=2", "--student", "c.json", "model.bin"], "Choose --distill or --student."),
+      (["--int4", "--teacher-cache", "d", "model.bin"], "--teacher-cache belong to a training, and no stage trains."),
+      (["--int4", "--teacher-tokens", "8", "model.bin"], "--teacher-tokens belongs to --teacher-cache"),
       (["--int4"], "Missing expected argument '<model>'"),
       (["--int4", "model.bin", "--colour"], "Unknown option '--colour'"),
       (["--int4", "model.bin", "--threads", "0"], "--threads must be from 1 to 1024."),

@@ -156,6 +156,50 @@ import Testing
   }
 
   @Test(
+    "sequences of unequal lengths that go on together have the logits of each alone, the same on any number of threads",
+    arguments: TinyModel.language)
+  func together(name: String) throws {
+    let model = try languageModel(TinyModel.checkpoint(name))
+    let size = model.vocabularySize
+    let beginnings = [5, 1, 9, 3, 30].map { length in (0..<length).map { ($0 * 5 + length) % size } }
+    func begun() -> [KVCache] {
+      beginnings.map { tokens in
+        let cache = model.makeCache(capacity: 40)
+        _ = model.forward(tokens, cache: cache, logits: .none)
+        return cache
+      }
+    }
+    func goOn(_ threads: Int) -> [Float] {
+      let before = Parallel.threadCount
+      defer { Parallel.threadCount = before }
+      Parallel.threadCount = threads
+      let caches = begun()
+      var all: [Float] = []
+      for step in 0..<4 {
+        var logits = [Float](repeating: 0, count: caches.count * size)
+        logits.withUnsafeMutableBufferPointer { target in
+          guard let base = target.baseAddress else { return }
+          model.next(caches.indices.map { ($0 * 3 + step) % size }, caches: caches, into: base)
+        }
+        all += logits
+      }
+      #expect(caches.map(\.count) == beginnings.map { $0.count + 4 })
+      return all
+    }
+    let found = goOn(1)
+    #expect(goOn(2) == found && goOn(5) == found)
+    let alone = begun()
+    for step in 0..<4 {
+      for (place, cache) in alone.enumerated() {
+        let row = model.forward([(place * 3 + step) % size], cache: cache, logits: .last).elements
+        let start = (step * alone.count + place) * size
+        let scale = row.reduce(0) { max($0, abs($1)) }
+        for (a, b) in zip(row, found[start..<start + size]) { #expect(abs(a - b) < 1e-3 * max(1, scale)) }
+      }
+    }
+  }
+
+  @Test(
     "half-precision keys and values change logits by little, in batches and token by token",
     arguments: TinyModel.language)
   func half(name: String) throws {

@@ -27,4 +27,7 @@ public struct CachedModel: LanguageModel {
   public func next(_ token: Int, cache: KVCache, into logits: UnsafeMutablePointer<Float>) {
     model.next(token, cache: cache, into: logits)
   }
+  public func next(_ tokens: [Int], caches: [KVCache], into logits: UnsafeMutablePointer<Float>) {
+    model.next(tokens, caches: caches, into: logits)
+  }
 }

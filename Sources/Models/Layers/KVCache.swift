@@ -63,6 +63,9 @@ public final class KVCache: @unchecked Sendable {
   /// The bytes of keys and values that are allocated now.
   public var byteCount: Int { (keys.count + values.count) * 4 }
 
+  /// The bytes of keys and values when it holds as many tokens as it can.
+  public var byteCountWhenFull: Int { 2 * blocks * heads * capacity * rowBytes }
+
   /// Makes room for `tokens` tokens in all.
   ///
   /// - Precondition: they are no more than ``capacity``.

@@ -19,11 +19,13 @@ struct LlamaBlockRunner: Sendable {
     RotaryTable(configuration.rotary, frequencies: frequencies, first: first, tokens: tokens)
   }
 
-  /// The same in the workspace's memory, where they stay until its next pass.
-  func rotary(first: Int, tokens: Int, in work: Workspace) -> RotaryTable {
+  /// The rotations of tokens at positions of their own, in the workspace's memory, where they stay until its next pass.
+  func rotary(
+    tokens: Int, in work: Workspace, position: @Sendable (_ token: Int) -> Int
+  ) -> RotaryTable {
     RotaryTable(
-      configuration.rotary, frequencies: frequencies, first: first, tokens: tokens, cosines: work.cosines,
-      sines: work.sines)
+      configuration.rotary, frequencies: frequencies, tokens: tokens, cosines: work.cosines, sines: work.sines,
+      position: position)
   }
 
   /// normed = RMS norm of `tokens` rows of `hidden`.
@@ -43,29 +45,59 @@ struct LlamaBlockRunner: Sendable {
   func attend(
     _ block: LlamaModel.Block, index: Int, tokens: Int, rotary: RotaryTable, cache: KVCache, work: Workspace
   ) {
+    project(block, tokens: tokens, work: work)
+    let first = cache.count
+    Parallel.forEach(tokens) { token in
+      store(block, index: index, token: token, rotary: rotary, cache: cache, position: first + token, work: work)
+    }
+    attention.apply(
+      queries: work.queries, tokens: tokens, first: first, keys: cache.layout(cache.keys, block: index),
+      values: cache.layout(cache.values, block: index), count: first + tokens, window: block.window,
+      into: work.attended, partials: work.partials)
+  }
+
+  /// The same for the next token of each of several sequences.
+  func attend(
+    _ block: LlamaModel.Block, index: Int, rotary: RotaryTable, caches: [KVCache], work: Workspace
+  ) {
+    project(block, tokens: caches.count, work: work)
+    // A sequence a thread: loops within run on it alone.
+    Parallel.forEach(caches.count) { token in
+      let cache = caches[token]
+      let first = cache.count
+      store(block, index: index, token: token, rotary: rotary, cache: cache, position: first, work: work)
+      attention.apply(
+        queries: work.queries, offset: token, tokens: 1, first: first,
+        keys: cache.layout(cache.keys, block: index), values: cache.layout(cache.values, block: index),
+        count: first + 1, window: block.window, into: work.attended)
+    }
+  }
+
+  /// Queries, keys and values of the normed input.
+  private func project(_ block: LlamaModel.Block, tokens: Int, work: Workspace) {
     block.attentionInputs.multiply(
       work.normed.base, tokens: tokens, into: .init(work.queries.base, work.keys.base, work.values.base),
       scratch: work.scratch)
     block.query.addBias(to: work.queries.base, tokens: tokens)
     block.key.addBias(to: work.keys.base, tokens: tokens)
     block.value.addBias(to: work.values.base, tokens: tokens)
-    let first = cache.count
-    Parallel.forEach(tokens) { token in
-      let query = work.queries.base + token * configuration.queryWidth
-      let key = work.keys.base + token * configuration.keyValueWidth
-      normalizeHeads(query, block.queryNorm, heads: configuration.headCount)
-      normalizeHeads(key, block.keyNorm, heads: configuration.keyValueHeadCount)
-      rotary.rotate(query, token: token, heads: configuration.headCount)
-      rotary.rotate(key, token: token, heads: configuration.keyValueHeadCount)
-      cache.store(key, in: cache.keys, block: index, position: first + token)
-      cache.store(
-        work.values.base + token * configuration.keyValueWidth, in: cache.values, block: index,
-        position: first + token)
-    }
-    attention.apply(
-      queries: work.queries, tokens: tokens, first: first, keys: cache.layout(cache.keys, block: index),
-      values: cache.layout(cache.values, block: index), count: first + tokens, window: block.window,
-      into: work.attended, partials: work.partials)
+  }
+
+  /// Turns a token's query and key, and keeps its key and value at a position.
+  private func store(
+    _ block: LlamaModel.Block, index: Int, token: Int, rotary: RotaryTable, cache: KVCache, position: Int,
+    work: Workspace
+  ) {
+    let query = work.queries.base + token * configuration.queryWidth
+    let key = work.keys.base + token * configuration.keyValueWidth
+    normalizeHeads(query, block.queryNorm, heads: configuration.headCount)
+    normalizeHeads(key, block.keyNorm, heads: configuration.keyValueHeadCount)
+    rotary.rotate(query, token: token, heads: configuration.headCount)
+    rotary.rotate(key, token: token, heads: configuration.keyValueHeadCount)
+    cache.store(key, in: cache.keys, block: index, position: position)
+    cache.store(
+      work.values.base + token * configuration.keyValueWidth, in: cache.values, block: index,
+      position: position)
   }
 
   /// Qwen3 normalises each head of queries and keys.

@@ -154,11 +154,13 @@ package struct LlamaModel: LanguageModel {
     return Matrix(rows: rows, columns: vocabularySize, elements: elements)
   }
 
-  /// Activations for `tokens` tokens. Those of few tokens stay with the sequence, so that decoding reuses them.
-  private func workspace(tokens: Int, of cache: KVCache) -> LlamaBlockRunner.Workspace {
+  /// Activations for `tokens` tokens. Those of few tokens stay with the sequence, so that decoding reuses them, others where `isKept`.
+  private func workspace(
+    tokens: Int, of cache: KVCache, isKept: Bool = false
+  ) -> LlamaBlockRunner.Workspace {
     if let kept = cache.workspace as? LlamaBlockRunner.Workspace, kept.tokens >= tokens { return kept }
     let fresh = LlamaBlockRunner.Workspace(configuration, tokens: tokens)
-    if tokens <= Self.keptTokens { cache.workspace = fresh }
+    if isKept || tokens <= Self.keptTokens { cache.workspace = fresh }
     return fresh
   }
 
@@ -179,12 +181,23 @@ package struct LlamaModel: LanguageModel {
 extension LlamaModel {
   /// Runs a chunk through all blocks; leaves the last block's output in `work.hidden`.
   private func run(_ tokens: UnsafeBufferPointer<Int>, cache: KVCache, work: LlamaBlockRunner.Workspace) {
-    let (count, first, width) = (tokens.count, cache.count, configuration.hiddenSize)
-    let rotary = runner.rotary(first: first, tokens: count, in: work)
+    let (count, first) = (tokens.count, cache.count)
+    let rotary = runner.rotary(tokens: count, in: work) { first + $0 }
+    run(tokens, work: work) { block, index in
+      runner.attend(block, index: index, tokens: count, rotary: rotary, cache: cache, work: work)
+    }
+    cache.count += count
+  }
+
+  /// The same with attention that the caller has.
+  private func run(
+    _ tokens: UnsafeBufferPointer<Int>, work: LlamaBlockRunner.Workspace, attend: (Block, Int) -> Void
+  ) {
+    let (count, width) = (tokens.count, configuration.hiddenSize)
     embedding.decode(tokens, width: width, into: work.hidden.base)
     for (index, block) in blocks.enumerated() {
       runner.normalize(work.hidden.base, block.attentionNorm, tokens: count, into: work.normed.base)
-      runner.attend(block, index: index, tokens: count, rotary: rotary, cache: cache, work: work)
+      attend(block, index)
       runner.finish(
         block.attentionOutput, work.attended.base, tokens: count, hidden: work.hidden.base,
         update: work.update, scratch: work.scratch)
@@ -194,6 +207,21 @@ extension LlamaModel {
         block.down, work.gate.base, tokens: count, hidden: work.hidden.base, update: work.update,
         scratch: work.scratch)
     }
-    cache.count += count
+  }
+
+  package func next(_ tokens: [Int], caches: [KVCache], into logits: UnsafeMutablePointer<Float>) {
+    precondition(tokens.count == caches.count, "a token for each sequence")
+    precondition(tokens.allSatisfy { $0 >= 0 && $0 < embedding.rows }, "a token outside of the vocabulary")
+    guard let cache = caches.first else { return }
+    for cache in caches { cache.reserve(cache.count + 1) }
+    let work = workspace(tokens: tokens.count, of: cache, isKept: true)
+    let rotary = runner.rotary(tokens: tokens.count, in: work) { caches[$0].count }
+    tokens.withUnsafeBufferPointer { tokens in
+      run(tokens, work: work) { block, index in
+        runner.attend(block, index: index, rotary: rotary, caches: caches, work: work)
+      }
+    }
+    for cache in caches { cache.count += 1 }
+    project(0..<tokens.count, work: work, into: logits)
   }
 }

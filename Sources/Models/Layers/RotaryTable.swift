@@ -11,21 +11,23 @@ package struct RotaryTable: Sendable {
   package init(_ rotary: RotaryScaling, frequencies: [Float], first: Int, tokens: Int) {
     let count = tokens * frequencies.count
     self.init(
-      rotary, frequencies: frequencies, first: first, tokens: tokens, cosines: FloatBuffer(count: count),
-      sines: FloatBuffer(count: count))
+      rotary, frequencies: frequencies, tokens: tokens, cosines: FloatBuffer(count: count),
+      sines: FloatBuffer(count: count)
+    ) { first + $0 }
   }
 
-  /// The same in memory that is there, of `tokens` times as many numbers as there are frequencies.
+  /// The table of each token's `position`, in memory that is there, of `tokens` times as many numbers as there are frequencies.
   package init(
-    _ rotary: RotaryScaling, frequencies: [Float], first: Int, tokens: Int, cosines: FloatBuffer,
-    sines: FloatBuffer
+    _ rotary: RotaryScaling, frequencies: [Float], tokens: Int, cosines: FloatBuffer, sines: FloatBuffer,
+    position: @Sendable (_ token: Int) -> Int
   ) {
     let half = frequencies.count
     let factor = rotary.attentionFactor
     Parallel.forEach(tokens) { token in
+      let position = Float(position(token))
       for place in 0..<half {
         // The angle is rounded to 32 bits as transformers rounds it: at far positions that is visible.
-        let angle = Double(Float(first + token) * frequencies[place])
+        let angle = Double(position * frequencies[place])
         cosines.base[token * half + place] = Float(cos(angle)) * factor
         sines.base[token * half + place] = Float(sin(angle)) * factor
       }

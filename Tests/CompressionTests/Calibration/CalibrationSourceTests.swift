@@ -111,8 +111,13 @@ struct CalibrationSourceTests {
     #expect((set.sequences + set.heldOut).allSatisfy { $0.first == 1 })
     // Different texts, the same each time.
     #expect(Set(set.sequences + set.heldOut).count == set.sequences.count + set.heldOut.count)
-    let again = try #require(try write())
-    #expect(again.sequences == set.sequences && again.sha256 == set.sha256)
+    let before = Parallel.threadCount
+    defer { Parallel.threadCount = before }
+    for threads in [1, 3] {
+      Parallel.threadCount = threads
+      let again = try #require(try write())
+      #expect(again.sequences == set.sequences && again.sha256 == set.sha256)
+    }
   }
 
   @Test("evaluation text in the calibration text is an error, unless it is allowed")
