@@ -53,18 +53,18 @@ struct FormatLosses {
       guard let first = layers.first else { return }
       let (width, isSeen) = (first.columns, step.observation.tokens > 0)
       let gram = isSeen ? step.observation.gram : [Float](repeating: 0, count: width * width)
-      let inputs = try costs.inputs(
+      let inputs = costs.inputMatrix(
         gram: gram, count: width,
         isEmbedding: step.block == nil && checkpoint.role(of: first.name) == .tokenEmbedding)
-      let columns = try FeedbackFactor(gram: inputs.matrix.map { Float($0) }, count: width).residual
+      let columns = try FeedbackFactor(gram: inputs, count: width).residual
       var weighted: [WeightedLayer] = []
       for layer in layers {
         let (name, weights) = (layer.name, try layer.weights)
         let own =
           step.block == nil
           ? (isSeen ? costs.vocabulary(rows: weights.rows) : costs.lookups(rows: weights.rows)) : nil
-        let outputs = try own ?? costs.outputs(of: name, weights: weights, inputs: inputs)
-        weighted.append(WeightedLayer(name, weights, rows: outputs.weights, columns: columns))
+        let outputs = try own ?? costs.outputWeights(of: name, weights: weights) { inputs }
+        weighted.append(WeightedLayer(name, weights, rows: outputs, columns: columns))
       }
       groups.append(
         Group(

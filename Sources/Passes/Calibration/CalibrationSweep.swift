@@ -79,7 +79,7 @@ package final class CalibrationSweep {
     tokenCount = calibration.tokenCount + calibration.heldOutTokenCount
   }
 
-  private static func batches(_ sequences: [[Int]], start: Int, isHeldOut: Bool) -> [Batch] {
+  static func batches(_ sequences: [[Int]], start: Int, isHeldOut: Bool) -> [Batch] {
     var result: [Batch] = []
     var end = start
     for sequence in sequences {

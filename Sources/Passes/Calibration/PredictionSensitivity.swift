@@ -13,9 +13,37 @@ struct PredictionSensitivity: Sendable {
   /// A layer's G.
   enum Weights: Sendable {
     /// outputs × outputs.
-    case full([Float], count: Int)
-    /// The mean of the diagonal; kept where whole matrices would take too much memory.
+    case full(OutputGram)
+    /// The mean of the diagonal; kept where whole matrices would take too much time and room.
     case mean(Double)
+  }
+
+  /// A whole G, at hand when it is asked for.
+  struct OutputGram: Sendable {
+    /// The number of outputs.
+    let count: Int
+    let diagonal: [Float]
+    private let bytes: TensorBytes
+
+    init(_ gram: [Float], count: Int, spill: TensorSpill) throws {
+      self.count = count
+      diagonal = (0..<count).map { gram[$0 * count + $0] }
+      bytes = try spill.keep(
+        gram.withUnsafeBytes { gram in
+          ByteRegion(uninitializedCount: gram.count) { $0.copyMemory(from: gram) }
+        })
+    }
+
+    /// The matrix, row by row.
+    ///
+    /// - Throws: ``PassError`` when the temporary file that holds it cannot be read.
+    func load() throws -> [Float] {
+      let region = try bytes.load()
+      return [Float](unsafeUninitializedCapacity: count * count) { target, initialized in
+        region.withBytes { UnsafeMutableRawBufferPointer(target).copyMemory(from: $0) }
+        initialized = count * count
+      }
+    }
   }
 
   /// G of each linear layer, by canonical name.
@@ -32,7 +60,7 @@ struct PredictionSensitivity: Sendable {
   /// The tokens that gradients are taken of, unless their hidden states take more than ``stateBytes``.
   static let mostTokens = 16384
   private static let stateBytes = 1 << 30
-  /// The bytes of matrices G that are held as a whole.
+  /// The bytes of matrices G that are kept as a whole, in a temporary file.
   private static let matrixBytes = 1 << 30
   /// The rows of logits that are held at a time.
   private static let logitRows = 64
@@ -61,22 +89,19 @@ struct PredictionSensitivity: Sendable {
     let states = try walk.goBackThroughOutput(rows: Self.logitRows)
     logits = walk.logits
     frequencies = walk.frequencies
-    var room = Self.matrixBytes
+    walk.room = meansOnly ? 0 : Self.matrixBytes
+    let spill = TensorSpill()
     for index in (0..<model.blockCount).reversed() {
-      for (name, gram, count) in try walk.goBack(block: index, gradient: states, meansOnly: meansOnly) {
+      for (name, gram, count, isWhole) in try walk.goBack(
+        block: index, gradient: states, meansOnly: meansOnly)
+      {
         guard gram.allSatisfy(\.isFinite) else {
           throw PassError(
             "'\(name)': the model's gradients are not finite on calibration text; use --method rtn")
         }
-        if meansOnly {
-          layers[name] = .mean(Double(gram.first ?? 0))
-        } else if gram.count * 4 <= room {
-          layers[name] = .full(gram, count: count)
-          room -= gram.count * 4
-        } else {
-          layers[name] = .mean(
-            (0..<count).reduce(0.0) { $0 + Double(gram[$1 * count + $1]) } / Double(max(1, count)))
-        }
+        layers[name] =
+          isWhole
+          ? .full(try OutputGram(gram, count: count, spill: spill)) : .mean(Double(gram.first ?? 0))
       }
     }
     guard !meansOnly else { return }
@@ -92,8 +117,13 @@ private struct GradientWalk {
   let context: PassContext
   let tensors: [String: StoredTensor]
   let ranges: [Range<Int>]
-  /// Hidden states before each block, and behind the last.
-  var states: [ActivationStore] = []
+  /// Sequences that go forward together.
+  private let batches: [CalibrationSweep.Batch]
+  /// Hidden states before each block, and behind the last: of one place at a time, the others are in a temporary file.
+  private var states: [TensorBytes] = []
+  private let spill = TensorSpill()
+  /// The bytes that whole matrices G may still take; a layer's that would take more is its mean alone.
+  var room = 0
   var logits: [Double] = []
   var frequencies: [Double] = []
   var inputSquares: [String: [Float]] = [:]
@@ -112,38 +142,70 @@ private struct GradientWalk {
       defer { end += sequence.count }
       return end..<end + sequence.count
     }
+    batches = CalibrationSweep.batches(sequences, start: 0, isHeldOut: false)
   }
 
   private func lookup(_ names: [String]) throws -> TensorLookup {
     TensorLookup(
-      try names.compactMap { name in try tensors[name].map { try CalibrationSweep.decoded($0) } },
-      path: checkpoint.source.path)
+      try names.compactMap { name in
+        guard let tensor = tensors[name] else { return nil }
+        return tensor.format == .f32 ? tensor : tensor.replaced(by: try matrix(tensor))
+      }, path: checkpoint.source.path)
+  }
+
+  /// A tensor's numbers; what is mapped of it need not stay in memory.
+  private func matrix(_ tensor: StoredTensor) throws -> Matrix {
+    let bytes = try tensor.bytes.load()
+    var loaded = tensor
+    loaded.bytes = TensorBytes(bytes)
+    defer { bytes.letGo() }
+    return try CalibrationSweep.matrix(loaded)
   }
 
   /// - Parameter watching: whether squares of inputs are kept; weights are multiplied as they are stored then.
   mutating func goForward(watching: Bool) throws {
-    let limit = context.memoryLimit.map { $0 / (2 * (model.blockCount + 2)) }
-    states = try (0...model.blockCount).map { _ in try ActivationStore(count: tokens * width, limit: limit) }
+    let hidden = try ActivationStore(count: tokens * width, limit: nil)
     let embedding = try lookup(model.embeddingNames)
     for (sequence, range) in zip(sequences, ranges) {
-      try model.embed(sequence, tensors: embedding, into: states[0].base + range.lowerBound * width)
+      try model.embed(sequence, tensors: embedding, into: hidden.base + range.lowerBound * width)
     }
+    try keep(hidden)
     for index in 0..<model.blockCount {
       try context.progress("sensitivity", Double(index) / Double(3 * model.blockCount))
-      states[index + 1].base.update(from: states[index].base, count: tokens * width)
       let names = model.tensorNames(ofBlock: index)
       let block = try model.makeBlock(index, tensors: try watching ? stored(names) : lookup(names))
       for (place, step) in model.steps(ofBlock: index).enumerated() where watching || place % 2 == 1 {
-        let x = try ActivationStore(count: tokens * step.inputWidth, limit: nil)
-        block.input(ofStep: place, hidden: states[index + 1].base, sequences: ranges, into: x.base)
-        if watching {
-          let squares = meanSquares(x.base, columns: step.inputWidth)
-          for name in step.layers { inputSquares[name] = squares }
+        var squares = [Double](repeating: 0, count: watching ? step.inputWidth : 0)
+        try ReusedMemory.keeping {
+          for batch in batches {
+            let states = hidden.base + batch.start * width
+            let x = try ActivationStore(count: batch.tokens * step.inputWidth, limit: nil)
+            block.input(ofStep: place, hidden: states, sequences: batch.ranges, into: x.base)
+            addSquares(of: x.base, rows: batch.tokens, to: &squares)
+            if place % 2 == 1 { block.finish(step: place, x: x.base, tokens: batch.tokens, hidden: states) }
+          }
         }
-        guard place % 2 == 1 else { continue }
-        block.finish(step: place, x: x.base, tokens: tokens, hidden: states[index + 1].base)
+        guard watching else { continue }
+        let means = squares.map { Float($0 / Double(max(1, tokens))) }
+        for name in step.layers { inputSquares[name] = means }
       }
+      try keep(hidden)
     }
+  }
+
+  private mutating func keep(_ hidden: ActivationStore) throws {
+    let bytes = UnsafeRawBufferPointer(start: hidden.base, count: tokens * width * 4)
+    states.append(
+      try spill.keep(ByteRegion(uninitializedCount: bytes.count) { $0.copyMemory(from: bytes) }))
+  }
+
+  /// The states before block `index`, or behind the last; what was kept of them is not needed again.
+  private func states(before index: Int) throws -> ActivationStore {
+    let hidden = try ActivationStore(count: tokens * width, limit: nil)
+    try states[index].load().withBytes {
+      UnsafeMutableRawBufferPointer(start: hidden.base, count: $0.count).copyMemory(from: $0)
+    }
+    return hidden
   }
 
   private func stored(_ names: [String]) throws -> TensorLookup {
@@ -152,18 +214,19 @@ private struct GradientWalk {
       path: checkpoint.source.path, roundsActivations: true)
   }
 
-  private func meanSquares(_ x: UnsafePointer<Float>, columns: Int) -> [Float] {
-    var sums = [Double](repeating: 0, count: columns)
-    for token in 0..<tokens {
-      let row = x + token * columns
-      for column in 0..<columns { sums[column] += Double(row[column]) * Double(row[column]) }
+  private func addSquares(of x: UnsafePointer<Float>, rows: Int, to sums: inout [Double]) {
+    let columns = sums.count
+    for row in 0..<rows {
+      for column in 0..<columns {
+        let value = Double(x[row * columns + column])
+        sums[column] += value * value
+      }
     }
-    return sums.map { Float($0 / Double(max(1, tokens))) }
   }
 
   /// The gradients by the last block's output.
   mutating func goBackThroughOutput(rows: Int) throws -> ActivationStore {
-    let last = states[model.blockCount]
+    let last = try states(before: model.blockCount)
     let norms = try lookup(model.outputNormNames)
     let gradient = try ActivationStore(count: tokens * width, limit: nil)
     try model.outputInput(hidden: last.base, tokens: tokens, tensors: norms, into: gradient.base)
@@ -172,7 +235,7 @@ private struct GradientWalk {
     }
     let name = checkpoint.isTied ? model.embeddingNames.first ?? "" : model.outputName ?? ""
     guard let tensor = tensors[name] else { throw PassError("tensor '\(name)' is missing") }
-    let output = try CalibrationSweep.matrix(tensor)
+    let output = try matrix(tensor)
     let vocabulary = output.rows
     logits = [Double](repeating: 0, count: vocabulary)
     frequencies = logits
@@ -233,26 +296,29 @@ private struct GradientWalk {
   /// Goes back through a block; G of each of its layers, or the mean of its diagonal alone.
   mutating func goBack(
     block index: Int, gradient: ActivationStore, meansOnly: Bool
-  ) throws -> [(String, [Float], Int)] {
+  ) throws -> [(name: String, gram: [Float], count: Int, isWhole: Bool)] {
     try context.progress(
       "sensitivity", Double(3 * model.blockCount - 2 * index) / Double(3 * model.blockCount))
     // For a mean alone weights are multiplied as they are stored, as on the way forwards.
     let names = model.tensorNames(ofBlock: index)
     let lookup = try meansOnly ? stored(names) : lookup(names)
-    var grams: [(name: String, gram: [Float], count: Int)] = []
+    let hidden = try states(before: index)
+    var grams: [(name: String, gram: [Float], count: Int, isWhole: Bool)] = []
     for name in model.steps(ofBlock: index).flatMap(\.layers) {
       let count = tensors[name]?.rowCount ?? 0
-      grams.append((name, [Float](repeating: 0, count: meansOnly ? 1 : count * count), count))
+      let isWhole = !meansOnly && count * count * 4 <= room
+      if isWhole { room -= count * count * 4 }
+      grams.append((name, [Float](repeating: 0, count: isWhole ? count * count : 1), count, isWhole))
     }
     let factor = 1 / Float(max(1, tokens))
     for range in ranges {
       try model.goBack(
-        throughBlock: index, tensors: lookup, hidden: states[index].base + range.lowerBound * width,
+        throughBlock: index, tensors: lookup, hidden: hidden.base + range.lowerBound * width,
         tokens: range.count, gradient: gradient.base + range.lowerBound * width
       ) { name, outputs in
         guard let place = grams.firstIndex(where: { $0.name == name }) else { return }
         let columns = grams[place].count
-        if meansOnly {
+        guard grams[place].isWhole else {
           let squares = Kernels.dotWide(outputs, outputs, count: range.count * columns)
           grams[place].gram[0] += Float(squares / Double(max(1, columns))) * factor
           return

@@ -53,8 +53,8 @@ public enum RoundingEffort: String, Sendable, CaseIterable {
       // What the last layer of a block adds is what the block puts out.
       rounding.metric = { index in
         let name = "model.layers.\(index).mlp.down_proj.weight"
-        guard case .full(let gram, _) = sensitivity.layers[name] else { return nil }
-        return gram
+        guard case .full(let gram) = sensitivity.layers[name] else { return nil }
+        return try gram.load()
       }
     }
     let outcome: LearnedRounding.Outcome

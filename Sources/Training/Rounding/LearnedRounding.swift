@@ -23,7 +23,7 @@ package struct LearnedRounding {
   private let settings: BlockRoundingSettings
   private let exact: Set<String>
   /// What errors of a block's outputs cost, e G eᵀ, a matrix as wide as the states; nil for their squares.
-  package var metric: (Int) -> [Float]? = { _ in nil }
+  package var metric: (Int) throws -> [Float]? = { _ in nil }
 
   /// What there is to learn between a model and its quantized form.
   ///
@@ -96,7 +96,7 @@ package struct LearnedRounding {
     training.rounds = settings.rounds
     let rounding = BlockRounding(
       graph: training, testGraph: graph, settings: settings, form: form, begin: begin, start: start,
-      width: configuration.hiddenSize, metric: metric(index).map { NumberBuffer($0) })
+      width: configuration.hiddenSize, metric: try metric(index).map { NumberBuffer($0) })
     let found = try rounding.run(
       .init(input: text.0, goal: text.1), heldOut: .init(input: heldOut.0, goal: heldOut.1),
       progress: progress)

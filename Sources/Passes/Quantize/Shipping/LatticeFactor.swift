@@ -18,16 +18,18 @@ package struct LatticeFactor: Sendable {
   ///   - matrix: `count` × `count`, symmetric.
   ///   - ridge: what is added to the diagonal at least, as a part of its mean; positive.
   /// - Throws: ``PassError`` when the matrix holds NaN or infinity.
-  package init(_ matrix: [Double], count: Int, ridge: Double) throws {
+  package init(_ matrix: consuming [Double], count: Int, ridge: Double) throws {
     precondition(matrix.count == count * count && ridge > 0, "a square matrix and a ridge are needed")
-    let mean = (0..<count).reduce(0.0) { $0 + matrix[$1 * count + $1] } / Double(max(1, count))
-    guard mean.isFinite else {
+    var full = matrix
+    let diagonal = (0..<count).map { full[$0 * count + $0] }
+    guard diagonal.reduce(0, +).isFinite else {
       throw PassError("a covariance of activations is not finite: use --method rtn")
     }
     var part = ridge
     while part <= 1e3 {
-      var full = matrix
-      for place in 0..<count { full[place * count + place] += part * (mean > 0 ? mean : 1) }
+      for (place, value) in LatticeFactor.ridged(diagonal, part).enumerated() {
+        full[place * count + place] = value
+      }
       var lower = full
       if (try? LinearAlgebra.cholesky(&lower, count: count)) != nil,
         (0..<count).allSatisfy({ lower[$0 * count + $0].isFinite && lower[$0 * count + $0] > 0 })
@@ -43,6 +45,12 @@ package struct LatticeFactor: Sendable {
     throw PassError(
       "a covariance of activations has no Cholesky factor, whatever is added to its diagonal: use --method rtn"
     )
+  }
+
+  /// A matrix's diagonal with `ridge` times its mean added; with the ridge alone where it is zero.
+  static func ridged(_ diagonal: [Double], _ ridge: Double) -> [Double] {
+    let mean = diagonal.reduce(0, +) / Double(max(1, diagonal.count))
+    return diagonal.map { $0 + ridge * (mean > 0 ? mean : 1) }
   }
 }
 

@@ -24,18 +24,43 @@ package struct ShippingCosts: Sendable {
     return try LatticeFactor(matrix, count: count, ridge: Self.inputRidge)
   }
 
+  /// The matrix that ``inputs(gram:count:isEmbedding:)`` factors, for those who need no factor.
+  func inputMatrix(gram: [Float], count: Int, isEmbedding: Bool) -> [Float] {
+    var matrix = gram
+    var diagonal = (0..<count).map { Double(gram[$0 * count + $0]) }
+    if isEmbedding, let own = sensitivity?.embeddingGram, own.count == gram.count {
+      for place in matrix.indices { matrix[place] = Float(Double(gram[place]) + Double(own[place])) }
+      for place in diagonal.indices { diagonal[place] += Double(own[place * count + place]) }
+    }
+    for (place, value) in LatticeFactor.ridged(diagonal, Self.inputRidge).enumerated() {
+      matrix[place * count + place] = Float(value)
+    }
+    return matrix
+  }
+
   /// G of a layer's outputs, from gradients; without them, every output's error counts against the mean square of all.
   func outputs(of name: String, weights: Matrix, inputs: LatticeFactor) throws -> OutputCost {
+    if case .full(let gram)? = sensitivity?.layers[name], gram.count == weights.rows {
+      return .full(
+        try LatticeFactor(try gram.load().map { Double($0) }, count: gram.count, ridge: Self.outputRidge))
+    }
+    return .rows(
+      try outputWeights(of: name, weights: weights) { inputs.matrix.map { Float($0) } })
+  }
+
+  /// G_ii of a layer's outputs.
+  ///
+  /// - Parameter inputs: ``inputMatrix(gram:count:isEmbedding:)``, asked for where there are no gradients.
+  func outputWeights(of name: String, weights: Matrix, inputs: () -> [Float]) throws -> [Double] {
     let rows = weights.rows
     switch sensitivity?.layers[name] {
-    case .full(let gram, let count) where count == rows:
-      let factor = try LatticeFactor(gram.map { Double($0) }, count: count, ridge: Self.outputRidge)
-      return .full(factor)
+    case .full(let gram) where gram.count == rows:
+      return LatticeFactor.ridged(gram.diagonal.map { Double($0) }, Self.outputRidge)
     case .mean(let mean) where mean > 0:
-      return .rows([Double](repeating: mean, count: rows))
+      return [Double](repeating: mean, count: rows)
     default:
-      let energy = weights.quadraticForm(inputs.matrix.map { Float($0) }) / Double(max(1, rows))
-      return .rows([Double](repeating: energy > 0 && energy.isFinite ? 1 / energy : 1, count: rows))
+      let energy = weights.quadraticForm(inputs()) / Double(max(1, rows))
+      return [Double](repeating: energy > 0 && energy.isFinite ? 1 / energy : 1, count: rows)
     }
   }
 
@@ -43,15 +68,15 @@ package struct ShippingCosts: Sendable {
   ///
   /// The square root of a token's weight stands for it: a text holds too few of the rarer tokens to say how rare they are, and
   /// other texts hold more of them.
-  func vocabulary(rows: Int) -> OutputCost? {
+  func vocabulary(rows: Int) -> [Double]? {
     guard let weights = sensitivity?.logits, weights.count == rows, rows > 0 else { return nil }
-    return .rows(ShippingCosts.tempered(weights))
+    return ShippingCosts.tempered(weights)
   }
 
   /// G of the rows of an embedding that is not the output: how often each is looked up.
-  func lookups(rows: Int) -> OutputCost? {
+  func lookups(rows: Int) -> [Double]? {
     guard let weights = sensitivity?.frequencies, weights.count == rows, rows > 0 else { return nil }
-    return .rows(ShippingCosts.tempered(weights))
+    return ShippingCosts.tempered(weights)
   }
 
   /// √(w·mean w), w being at least ``rareTokens`` of an even share.

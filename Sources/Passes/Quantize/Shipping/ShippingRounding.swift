@@ -86,7 +86,7 @@ final class ShippingRounding {
       let (name, weights) = (layer.name, try layer.weights)
       let rows = weights.rows
       let own = step.block == nil ? (isSeen ? costs.vocabulary(rows: rows) : costs.lookups(rows: rows)) : nil
-      let outputs = try own ?? costs.outputs(of: name, weights: weights, inputs: inputs)
+      let outputs = try own.map { .rows($0) } ?? costs.outputs(of: name, weights: weights, inputs: inputs)
       return (
         name,
         UniformLayer(
