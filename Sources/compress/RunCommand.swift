@@ -206,6 +206,7 @@ struct RunCommand: ParsableCommand {
     if let format { result.container = format }
     result.calibration = calibration.applied(to: result.calibration)
     if let text = training.train { result.training.text = text }
+    if let tokens = training.ownTokens { result.training.ownTokens = tokens }
     if calibration.allowOverlap { result.training.allowOverlap = true }
     if let eval { result.evaluation.text = eval }
     if let context { result.evaluation.context = context }

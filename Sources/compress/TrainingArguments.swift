@@ -33,6 +33,12 @@ struct TrainingArguments: ParsableArguments {
   var train: String?
 
   @Option(
+    help: ArgumentHelp(
+      "Tokens of text that the model writes itself, to be learned from beside --train's: what a training goes through then repeats less (default: 0).",
+      valueName: "tokens"))
+  var ownTokens: Int?
+
+  @Option(
     help: "Steps of training: the reproducible measure (default: \(TrainingOptions.defaultSteps)).")
   var trainSteps: Int?
 
@@ -112,7 +118,7 @@ struct TrainingArguments: ParsableArguments {
   private var hasOptions: Bool {
     trainSteps != nil || trainMinutes != nil || learningRate != nil || temperature != nil || loss != nil
       || textWeight != nil || batchTokens != nil || precision != nil
-      || hiddenWeight != nil || relationWeight != nil || onPolicy != nil
+      || hiddenWeight != nil || relationWeight != nil || onPolicy != nil || ownTokens != nil
   }
 
   func validate() throws {
@@ -121,6 +127,12 @@ struct TrainingArguments: ParsableArguments {
     }
     if tune != nil, recover == nil { throw ValidationError("--tune belongs to --recover.") }
     if let trainSteps, trainSteps < 1 { throw ValidationError("--train-steps must be at least 1.") }
+    if let ownTokens, !(0...1_000_000_000).contains(ownTokens) {
+      throw ValidationError("--own-tokens must be from 0 to 1000000000.")
+    }
+    if ownTokens ?? 0 > 0, train == CalibrationPlan.selfSource {
+      throw ValidationError("--own-tokens goes beside a text to learn from, and --train self is none.")
+    }
     if let trainMinutes, !(trainMinutes > 0 && trainMinutes <= 100_000) {
       throw ValidationError("--train-minutes must be a positive number.")
     }

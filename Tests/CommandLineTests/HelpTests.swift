@@ -34,6 +34,11 @@ struct HelpTests {
       (["--distill", "layers=2", "--student", "c.json", "model.bin"], "Choose --distill or --student."),
       (["--int4", "--teacher-cache", "d", "model.bin"], "--teacher-cache belong to a training, and no stage trains."),
       (["--int4", "--teacher-tokens", "8", "model.bin"], "--teacher-tokens belongs to --teacher-cache"),
+      (["--int4", "--own-tokens", "8", "model.bin"], "Options of training belong to --distill or --recover."),
+      (
+        ["--int4", "--recover", "5", "--train", "self", "--own-tokens", "8", "model.bin"],
+        "--own-tokens goes beside a text to learn from"
+      ),
       (["--int4"], "Missing expected argument '<model>'"),
       (["--int4", "model.bin", "--colour"], "Unknown option '--colour'"),
       (["--int4", "model.bin", "--threads", "0"], "--threads must be from 1 to 1024."),

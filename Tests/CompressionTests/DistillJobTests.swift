@@ -85,8 +85,10 @@ struct DistillJobTests {
     #expect(all[0] == all[1] && all[0] == all[2])
   }
 
-  @Test("the text that a teacher writes and its predictions are kept, and used again")
-  func keeps() throws {
+  @Test(
+    "the text that a teacher writes, instead of a text or beside one, and its predictions are kept, and used again",
+    arguments: [0, 2000])
+  func keeps(own: Int) throws {
     let folder = FileManager.default.temporaryDirectory.path + "/compress-kept-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: folder) }
     var pass = try distil("layers=2", steps: 4)
@@ -98,8 +100,9 @@ struct DistillJobTests {
       var recipe = Recipe(stages: [pass])
       recipe.evaluation.tokens = 2048
       recipe.evaluation.latency = false
-      recipe.training.text = "self"
+      recipe.training.text = own > 0 ? nil : "self"
       recipe.training.tokens = 3000
+      recipe.training.ownTokens = own
       var job = Job(model: Self.model, recipe: recipe, output: output)
       job.cache = folder + "/kept"
       let seen = Locked<Set<String>>([])
@@ -108,7 +111,9 @@ struct DistillJobTests {
       }
       steps.append(seen.withLock { $0 })
       let report = try #require(outcome.report.stages.last)
-      #expect(report.training?.text == "self" && report.training?.steps == 4)
+      #expect((report.training?.text == "self") == (own == 0) && report.training?.steps == 4)
+      let told = outcome.report.notes.contains { $0.contains("sequences that the model wrote") }
+      #expect(told == (own > 0), "\(outcome.report.notes)")
       artifacts.append(
         try Data(
           contentsOf: URL(fileURLWithPath: "\(output)/1-\(report.name)/\(report.artifact.file)")))
@@ -260,15 +265,31 @@ struct DistillJobTests {
           - distill: {layers: 3, relation-weight: 0.5, relation-heads: 4, relation-layer: 2, on-policy: 0.25}
           - quantize: {format: q4_0, effort: max}
           - recover: {minutes: 2.5, learning-rate: 0.0001, text-weight: 0.1, recompute: true}
+          - recover: {code-rate: 0.02, scale-rate: 0.003, tune: codes}
         """, path: "r.yaml")
     #expect(recipe.trains && recipe.training.text == "books.txt" && recipe.training.context == 512)
-    #expect(recipe.name == "distill-layers4-width75-distill-layers3-q4_0-recover")
+    #expect(recipe.name == "distill-layers4-width75-distill-layers3-q4_0-recover-recover")
+    #expect((recipe.stages[4] as? RecoverPass)?.training.scaleRate == 0.003)
     #expect(try Recipe(yaml: recipe.yaml, path: "again").yaml == recipe.yaml)
+    let own = try Recipe(
+      yaml: "training: {text: a.txt, own-tokens: 500}\nstages:\n  - recover: {steps: 5}\n", path: "r.yaml")
+    #expect(own.training.ownTokens == 500)
+    #expect(try Recipe(yaml: own.yaml, path: "again").training == own.training)
+    for (section, message) in [
+      ("training: {text: self, own-tokens: 500}", "'own-tokens' go beside a text"),
+      ("training: {own-tokens: -1}", "own-tokens"), ("calibration: {own-tokens: 5}", "unknown key 'own-tokens'"),
+    ] {
+      let error = #expect(throws: RecipeError.self) {
+        try Recipe(yaml: "\(section)\nstages:\n  - recover: {steps: 5}\n", path: "r.yaml")
+      }
+      #expect(error?.description.contains(message) == true, "\(error?.description ?? "")")
+    }
     for (stage, message) in [
       ("distill: {steps: 5}", "give some of 'layers'"), ("distill: {width: 1.5}", "a number from 0.001 to 1"),
       ("distill: {params: 0.5, layers: 2}", "give 'params' or sizes, not both"),
       ("quantize: {format: int4, effort: great}", "unknown effort 'great'"),
       ("recover: {on-policy: 2}", "a number from 0.0 to 1.0"),
+      ("recover: {scale-rate: 2}", "'scale-rate'"),
       ("recover: {loss: mse}", "unknown loss 'mse'"), ("recover: {step: 5}", "unknown key 'step'"),
     ] {
       let error = #expect(throws: RecipeError.self) {

@@ -85,6 +85,7 @@ struct CalibrationSource {
     let summary = try summary(set, cut, context: context, vocabulary: architecture.vocabularySize, tokenizer)
     set.summary = summary
     set.notes = [describe(summary)] + set.notes
+    if plan.ownTokens > 0, !plan.isSelf { try addOwnText(to: &set, architecture, tokenizer, context: context) }
     if plan.heldOut > 0, heldOut.isEmpty {
       set.notes.append("the \(purpose.rawValue) text is too short to hold a part of it out")
     }
@@ -96,7 +97,7 @@ struct CalibrationSource {
   private func text(
     _ architecture: any Architecture, _ tokenizer: any Tokenizer, context: Int
   ) throws -> Cut {
-    if plan.isSelf { return try ownText(architecture, tokenizer, context: context) }
+    if plan.isSelf { return try ownText(architecture, tokenizer, tokens: plan.tokens, context: context) }
     let text = try CalibrationText(path: plan.text, forEncoder: architecture.isEncoder)
     if architecture.isEncoder { return sentences(text, tokenizer, context: context) }
     let documents = text.documents.map { tokenizer.encode($0, addSpecial: false) }
@@ -121,8 +122,20 @@ struct CalibrationSource {
       textTokens: sequences.reduce(0) { $0 + $1.count - frame }, notes: text.notes)
   }
 
+  /// Text of the model's own beside the one to learn from. What decides which weights are kept stays text that is given.
+  private func addOwnText(
+    to set: inout CalibrationSet, _ architecture: any Architecture, _ tokenizer: any Tokenizer, context: Int
+  ) throws {
+    let own = try ownText(architecture, tokenizer, tokens: plan.ownTokens, context: context)
+    set.sequences += own.sequences
+    set.notes += own.notes
+    set.notes.append(
+      "learned from as well: \(NumberFormat.grouped(own.textTokens)) tokens in \(own.sequences.count) sequences that the "
+        + "model wrote")
+  }
+
   private func ownText(
-    _ architecture: any Architecture, _ tokenizer: any Tokenizer, context: Int
+    _ architecture: any Architecture, _ tokenizer: any Tokenizer, tokens: Int, context: Int
   ) throws -> Cut {
     guard !architecture.isEncoder, case .language(let model) = try checkpoint.makeModel() else {
       throw JobError(
@@ -133,21 +146,21 @@ struct CalibrationSource {
     let (observer, purpose) = (observer, purpose)
     let kept = try cache.map {
       try WrittenText(
-        folder: $0, checkpoint: checkpoint, tokens: plan.tokens, context: context, seed: seed)
+        folder: $0, checkpoint: checkpoint, tokens: tokens, context: context, seed: seed)
     }
     let known = kept?.read(vocabulary: architecture.vocabularySize)
     let sequences =
       try known
       ?? SelfCalibration.sequences(
-        model: model, tokenizer: tokenizer, tokens: plan.tokens, context: context, seed: seed,
+        model: model, tokenizer: tokenizer, tokens: tokens, context: min(context, tokens), seed: seed,
         name: checkpoint.source.path
       ) { observer(.progress(step: "write \(purpose.rawValue) text", fraction: $0)) }
     if known == nil { try kept?.write(sequences) }
     let count = sequences.reduce(0) { $0 + $1.count }
     var notes: [String] = []
-    if count < plan.tokens / 2 {
+    if count < tokens / 2 {
       notes.append(
-        "the model ended its texts early: \(count) of \(plan.tokens) \(purpose.rawValue) tokens were written")
+        "the model ended its texts early: \(count) of \(tokens) \(purpose.rawValue) tokens were written")
     }
     let bytes = sequences.joined().flatMap { token in
       (0..<4).map { UInt8(truncatingIfNeeded: token >> ($0 * 8)) }

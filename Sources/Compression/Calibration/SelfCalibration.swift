@@ -27,6 +27,7 @@ struct SelfCalibration {
   private let tokens, context: Int
   /// The texts that are written at once.
   private let side: Int
+  private let precision: KVPrecision
   private let seed: UInt64
 
   /// Texts that are being written, those that are done, and caches that nobody uses.
@@ -74,7 +75,10 @@ struct SelfCalibration {
       bos ?? tokenizer.endOfText ?? tokenizer.beginningOfText
       ?? Int(seed % UInt64(max(1, model.vocabularySize)))
     ends = Set(tokenizer.stopIDs).union(bos.map { [$0] } ?? [])
-    let cache = model.makeCache(capacity: context + 1, precision: .f16)
+    let bytes = model.makeCache(capacity: context + 1).byteCountWhenFull
+    // Half precision where room is short: what is read has to be decoded.
+    precision = bytes * Self.mostTexts <= Self.cacheBytes ? .f32 : .f16
+    let cache = model.makeCache(capacity: context + 1, precision: precision)
     side = min(max(1, Self.cacheBytes / max(1, cache.byteCountWhenFull)), Self.mostTexts)
     free = [cache]
   }
@@ -85,11 +89,7 @@ struct SelfCalibration {
     begin()
     while !open.isEmpty {
       model.next(open.map(\.next), caches: open.map(\.cache), into: logits.base)
-      for place in open.indices {
-        let row = UnsafeBufferPointer(
-          start: logits.base + place * model.vocabularySize, count: model.vocabularySize)
-        step(&open[place], row)
-      }
+      draw(logits)
       for text in open where isOver(text) {
         free.append(text.cache)
         if text.tokens.count >= min(tokens, Self.shortest) { done.append((text.number, text.tokens)) }
@@ -102,11 +102,20 @@ struct SelfCalibration {
     return done.sorted { $0.number < $1.number }.map(\.tokens)
   }
 
-  /// Draws a text's next token from a row of logits; one that ends it is not kept.
-  private func step(_ text: inout Text, _ logits: UnsafeBufferPointer<Float>) {
-    text.next = text.drawn < Self.freeTokens ? text.free.pick(logits) : text.usual.pick(logits)
-    text.drawn += 1
-    if !ends.contains(text.next) { text.tokens.append(text.next) }
+  /// Draws each open text's next token from its row of logits; one that ends it is not kept.
+  private mutating func draw(_ logits: FloatBuffer) {
+    let (size, ends) = (model.vocabularySize, ends)
+    open.withUnsafeMutableBufferPointer { open in
+      nonisolated(unsafe) let open = open
+      Parallel.forEach(open.count, work: 16 * open.count * size) { place in
+        let row = UnsafeBufferPointer(start: logits.base + place * size, count: size)
+        let isFree = open[place].drawn < Self.freeTokens
+        let next = isFree ? open[place].free.pick(row) : open[place].usual.pick(row)
+        open[place].next = next
+        open[place].drawn += 1
+        if !ends.contains(next) { open[place].tokens.append(next) }
+      }
+    }
   }
 
   private func isOver(_ text: Text) -> Bool {
@@ -125,7 +134,7 @@ struct SelfCalibration {
     while open.count < side, attempts < limit {
       let left = tokens - written(\.count)
       guard left >= min(tokens, Self.shortest) else { return }
-      let cache = free.popLast() ?? model.makeCache(capacity: context + 1, precision: .f16)
+      let cache = free.popLast() ?? model.makeCache(capacity: context + 1, precision: precision)
       cache.truncate(to: 0)
       let seed = seed ^ (UInt64(attempts) &* 0x9E37_79B9_7F4A_7C15)
       let text = Text(

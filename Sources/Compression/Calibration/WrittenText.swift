@@ -14,7 +14,7 @@ struct WrittenText {
   /// The text of a model.
   init(folder: String, checkpoint: Checkpoint, tokens: Int, context: Int, seed: UInt64) throws {
     self.folder = folder
-    var parts = ["\(tokens) \(context) \(seed) \(toolVersion)"]
+    var parts = ["side by side \(tokens) \(context) \(seed) \(toolVersion)"]
     for tensor in checkpoint.tensors {
       parts.append("\(tensor.name) \(tensor.shape) \(FileHash.sha256(of: try tensor.bytes.load()))")
     }

@@ -36,10 +36,15 @@ public struct Sampler: Sendable {
     let best = Kernels.argmax(base, count: logits.count)
     guard temperature > 0, logits[best].isFinite else { return best }
     collect(logits)
-    let top = logits[best]
+    let (top, temperature) = (logits[best], Double(temperature))
+    func weight(_ token: Int) -> Double { exp(Double(logits[token] - top) / temperature) }
     weights.removeAll(keepingCapacity: true)
-    for token in order { weights.append(exp(Double(logits[token] - top) / Double(temperature))) }
-    if topP < 1 { cut() }
+    if topK > 0 || topP < 1 {
+      let limit = topP < 1 ? Double(topP) * order.reduce(0) { $0 + weight($1) } : .infinity
+      takeLikeliest(logits, limit: limit, weight)
+    } else {
+      for token in order { weights.append(weight(token)) }
+    }
     var rest = generator.uniform() * weights.reduce(0, +)
     for (place, weight) in weights.enumerated() {
       rest -= weight
@@ -48,12 +53,11 @@ public struct Sampler: Sendable {
     return order.last ?? best
   }
 
-  /// The tokens that may be picked, in ``order``: the likeliest first where there is a choice to make.
+  /// The tokens that may be picked, in ``order``: at most ``topK``.
   private mutating func collect(_ logits: UnsafeBufferPointer<Float>) {
     order.removeAll(keepingCapacity: true)
     guard topK > 0, topK < logits.count else {
       for token in logits.indices where !logits[token].isNaN { order.append(token) }
-      if topK > 0 || topP < 1 { sort(logits) }
       return
     }
     // Few are kept: each new one is put into its place among them.
@@ -68,38 +72,39 @@ public struct Sampler: Sendable {
     }
   }
 
-  /// Sorts ``order`` by falling logits, of equal ones the first token first: a heap sort, which takes no memory.
-  private mutating func sort(_ logits: UnsafeBufferPointer<Float>) {
+  /// Leaves the fewest of the likeliest tokens in ``order`` whose weights sum up to `limit`, the likeliest first, of equal ones the
+  /// first token first; their weights go to ``weights``.
+  ///
+  /// A heap gives one after the other: of a large vocabulary few are taken, so the others need no order.
+  private mutating func takeLikeliest(
+    _ logits: UnsafeBufferPointer<Float>, limit: Double, _ weight: (Int) -> Double
+  ) {
+    let count = order.count
     order.withUnsafeMutableBufferPointer { order in
-      func isLater(_ a: Int, _ b: Int) -> Bool { (logits[a], b) < (logits[b], a) }
+      func isLikelier(_ a: Int, _ b: Int) -> Bool { logits[a] > logits[b] || logits[a] == logits[b] && a < b }
       func sink(_ start: Int, _ end: Int) {
         var place = start
         while true {
           var child = 2 * place + 1
           guard child < end else { return }
-          if child + 1 < end, isLater(order[child + 1], order[child]) { child += 1 }
-          guard isLater(order[child], order[place]) else { return }
+          if child + 1 < end, isLikelier(order[child + 1], order[child]) { child += 1 }
+          guard isLikelier(order[child], order[place]) else { return }
           order.swapAt(child, place)
           place = child
         }
       }
-      for start in stride(from: order.count / 2 - 1, through: 0, by: -1) { sink(start, order.count) }
-      for end in stride(from: order.count - 1, to: 0, by: -1) {
+      for start in stride(from: count / 2 - 1, through: 0, by: -1) { sink(start, count) }
+      var (end, sum) = (count, 0.0)
+      while end > 0, weights.isEmpty || sum < limit {
+        end -= 1
+        weights.append(weight(order[0]))
+        sum += weights[weights.count - 1]
         order.swapAt(0, end)
         sink(0, end)
       }
     }
-  }
-
-  /// Leaves the fewest of the likeliest tokens that reach ``topP``.
-  private mutating func cut() {
-    let limit = Double(topP) * weights.reduce(0, +)
-    var (sum, count) = (0.0, 0)
-    while count < weights.count, count == 0 || sum < limit {
-      sum += weights[count]
-      count += 1
-    }
-    order.removeLast(order.count - count)
-    weights.removeLast(weights.count - count)
+    // The taken ones lie at the end, the likeliest last.
+    order.reverse()
+    order.removeLast(count - weights.count)
   }
 }

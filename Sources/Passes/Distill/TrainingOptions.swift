@@ -27,6 +27,8 @@ public struct TrainingOptions: Sendable, Equatable {
   public var roundsProducts: Bool?
   /// The learning rate of a quantized matrix's codes, in codes a step; nil for the usual one.
   public var codeRate: Double?
+  /// That of its scales, in parts of a scale a step; nil for the usual one.
+  public var scaleRate: Double?
   /// Whether a quantized model learns with activations rounded to 8 bits, as it ships; nil for the usual.
   public var roundsActivations: Bool?
   /// The likeliest tokens of the teacher's predictions that the student learns from, the others as one bucket; nil for all tokens.
@@ -76,9 +78,9 @@ public struct TrainingOptions: Sendable, Equatable {
 
   static let keys = [
     "steps", "minutes", "learning-rate", "schedule", "loss", "temperature", "beta", "text-weight",
-    "batch-tokens", "recompute", "precision", "tune", "code-rate", "activations",
-    "teacher-tokens", "hidden-weight", "hidden-loss", "relation-weight", "relation-heads", "relation-layer",
-    "on-policy",
+    "batch-tokens", "recompute", "precision", "tune", "code-rate", "scale-rate",
+    "activations", "teacher-tokens", "hidden-weight", "hidden-loss", "relation-weight", "relation-heads",
+    "relation-layer", "on-policy",
   ]
 
   init(_ options: inout RecipeMapping) throws(RecipeError) {
@@ -98,6 +100,7 @@ public struct TrainingOptions: Sendable, Equatable {
       throw options.failure("unknown precision '\(name)'; known are auto, bf16, f32")
     }
     codeRate = try options.number("code-rate", in: 1e-6...1)
+    scaleRate = try options.number("scale-rate", in: 1e-6...1)
     if let name = try options.string("activations") {
       guard ["int8", "f32"].contains(name) else {
         throw options.failure("unknown activations '\(name)'; known are int8, f32")
@@ -149,6 +152,7 @@ public struct TrainingOptions: Sendable, Equatable {
     if recomputes { object["recompute"] = .bool(true) }
     if tuning != .auto { object["tune"] = .string(tuning.rawValue) }
     if let codeRate { object["code-rate"] = .number(codeRate) }
+    if let scaleRate { object["scale-rate"] = .number(scaleRate) }
     if let roundsActivations { object["activations"] = .string(roundsActivations ? "int8" : "f32") }
     if hiddenWeight > 0 {
       object["hidden-weight"] = .number(hiddenWeight)
@@ -165,14 +169,21 @@ public struct TrainingOptions: Sendable, Equatable {
 
   /// The settings for a student of this width.
   ///
-  /// - Parameter isQuantized: whether it is a quantized one, which is near its teacher already and needs smaller steps.
-  func settings(width: Int, seed: UInt64, isQuantized: Bool = false) -> TrainingSettings {
+  /// - Parameters:
+  ///   - isQuantized: whether it is a quantized one, which is near its teacher already and needs smaller steps.
+  ///   - isUniform: whether its codes are uniform: those learned more at higher rates, see docs/Distillation.md.
+  func settings(width: Int, seed: UInt64, isQuantized: Bool = false, isUniform: Bool = false)
+    -> TrainingSettings
+  {
     var settings = TrainingSettings()
     settings.steps = minutes == nil ? steps ?? TrainingOptions.defaultSteps : steps
     settings.minutes = minutes
     settings.learningRate =
-      learningRate ?? TrainingOptions.rate(width: width, tokens: batchTokens) * (isQuantized ? 0.25 : 1)
+      learningRate ?? TrainingOptions.rate(width: width, tokens: batchTokens)
+      * (isQuantized && !isUniform ? 0.25 : 1)
+    if isUniform { (settings.codeRate, settings.scaleRate) = TrainingOptions.uniformRates }
     if let codeRate { settings.codeRate = codeRate }
+    if let scaleRate { settings.scaleRate = scaleRate }
     // At high rates codes are noisy: what is gained shows when the rate goes down, so nothing stops before.
     if isQuantized { settings.patience = settings.tests + 1 }
     settings.tuning = tuning
@@ -193,6 +204,9 @@ public struct TrainingOptions: Sendable, Equatable {
     settings.seed = seed
     return settings
   }
+
+  /// The usual rates of uniform codes, in codes a step, and of their columns' scales, in parts of a scale.
+  private static let uniformRates = (codes: 0.01, scales: 2e-3)
 
   /// Narrow models and large batches take larger steps: 2e-3 at a width of 256 and 4096 tokens, in proportion to the inverse of the
   /// width and to the root of the tokens.

@@ -71,7 +71,8 @@ struct TrainingRun {
     let student = start.checkpoint
     let width = student.architecture?.blockwise?.hiddenWidth ?? 256
     var settings = options.settings(
-      width: width, seed: context.seed, isQuantized: CodedWeights.suits(student))
+      width: width, seed: context.seed, isQuantized: CodedWeights.suits(student),
+      isUniform: CodedWeights.hasUniformCodes(student))
     settings.teacherCache = try teacherCache()
     let trainer = try Trainer(
       student: student, teacher: teacher, documents: text.sequences, heldOut: text.heldOut,

@@ -13,6 +13,8 @@ public struct CalibrationPlan: Sendable, Equatable {
   public var text: String?
   /// The most tokens to use, held-out ones included.
   public var tokens = 32768
+  /// Tokens that the model writes itself, to be learned from beside the text; none of them is held out.
+  public var ownTokens = 0
   /// Tokens a sequence, BOS included; what the model can, if that is less.
   public var context = 512
   /// The share of the sequences that no observation sees, and that results are chosen on.
@@ -35,14 +37,22 @@ public struct CalibrationPlan: Sendable, Equatable {
   }()
 
   /// Reads the section `calibration` or `training` of a recipe.
-  init(_ section: inout RecipeMapping, defaults: CalibrationPlan = CalibrationPlan()) throws(RecipeError) {
-    self = defaults
+  init(_ section: inout RecipeMapping, isForTraining: Bool = false) throws(RecipeError) {
+    self = isForTraining ? .training : CalibrationPlan()
     text = try section.string("text")
     tokens = try section.integer("tokens", in: 2...1_000_000_000) ?? tokens
     context = try section.integer("context", in: 8...1_048_576) ?? context
     heldOut = try section.number("held-out", in: 0...0.5) ?? heldOut
     allowOverlap = try section.boolean("allow-overlap") ?? allowOverlap
-    try section.finish(known: ["text", "tokens", "context", "held-out", "allow-overlap"])
+    var known = ["text", "tokens", "context", "held-out", "allow-overlap"]
+    if isForTraining {
+      known.append("own-tokens")
+      ownTokens = try section.integer("own-tokens", in: 0...1_000_000_000) ?? 0
+      if ownTokens > 0, isSelf {
+        throw section.failure("'own-tokens' go beside a text; of 'self' the number is 'tokens'")
+      }
+    }
+    try section.finish(known: known)
   }
 
   /// The section with every default written out.
@@ -52,6 +62,7 @@ public struct CalibrationPlan: Sendable, Equatable {
       ("allow-overlap", .bool(allowOverlap)),
     ])
     if let text { object["text"] = .string(text) }
+    if ownTokens > 0 { object["own-tokens"] = .integer(ownTokens) }
     return .object(object)
   }
 }

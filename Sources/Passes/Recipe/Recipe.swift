@@ -110,7 +110,7 @@ extension Recipe {
     for stage in try top.mappings("stages") ?? [] { stages.append(try PassList.pass(from: stage)) }
     if var section = try top.mapping("calibration") { calibration = try CalibrationPlan(&section) }
     if var section = try top.mapping("training") {
-      training = try CalibrationPlan(&section, defaults: .training)
+      training = try CalibrationPlan(&section, isForTraining: true)
     }
     if var section = try top.mapping("evaluation") { evaluation = try EvaluationPlan(&section) }
     if var section = try top.mapping("budget") { budget = try QualityBudget(&section) }

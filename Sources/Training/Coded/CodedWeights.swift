@@ -30,6 +30,11 @@ package final class CodedWeights: WeightForm {
     checkpoint.tensors.contains { $0.format.isQuantized }
   }
 
+  /// Whether it has matrices of uniform codes.
+  package static func hasUniformCodes(_ checkpoint: Checkpoint) -> Bool {
+    checkpoint.tensors.contains { [.uniform8, .uniform16].contains($0.format) }
+  }
+
   /// The form of a quantized student.
   ///
   /// - Throws: what loading throws; ``TrainingError`` for a format whose scales cannot be changed.
