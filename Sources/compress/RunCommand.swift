@@ -105,7 +105,9 @@ struct RunCommand: ParsableCommand {
   @Option(help: "The zstd level of the artifacts, 1 to 22.")
   var level: Int?
 
-  @Option(help: "The seed of everything random: training's order, text that a model writes, bootstraps (default: 0).")
+  @Option(
+    help:
+      "The seed of all that is random: training's order, text that a model writes, bootstraps (default: 0).")
   var seed: Int?
 
   func validate() throws {
@@ -151,7 +153,8 @@ struct RunCommand: ParsableCommand {
       job.keepsTraining = true
       job.resumesTraining = training.resume
     } else if training.resume || training.state != nil || training.teacherCache != nil {
-      throw ValidationError("--resume, --state and --teacher-cache belong to a training, and no stage trains.")
+      throw ValidationError(
+        "--resume, --state and --teacher-cache belong to a training, and no stage trains.")
     }
     let bar = ProgressBar(quiet: common.quiet || json)
     let events = json ? EventLines() : nil

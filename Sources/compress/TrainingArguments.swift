@@ -164,7 +164,9 @@ struct TrainingArguments: ParsableArguments {
       throw ValidationError("--teacher-tokens must be from 1 to \(1 << 20).")
     }
     if teacherTokens != nil, teacherCache == nil || !isGiven {
-      throw ValidationError("--teacher-tokens belongs to --teacher-cache and --distill or --recover; in a recipe it is 'teacher-tokens'.")
+      throw ValidationError(
+        "--teacher-tokens belongs to --teacher-cache and --distill or --recover; in a recipe it is "
+          + "'teacher-tokens'.")
     }
     if let precision, !["auto", "bf16", "f32"].contains(precision) {
       throw ValidationError("--precision must be auto, bf16 or f32.")

@@ -32,9 +32,12 @@ struct HelpTests {
       (["--int4", "--tune", "codes", "model.bin"], "--tune belongs to --recover."),
       (["--int4", "--recover", "5parsecs", "model.bin"], "The value '5parsecs' is invalid for '--recover"),
       (["--distill", "layers=2", "--student", "c.json", "model.bin"], "Choose --distill or --student."),
-      (["--int4", "--teacher-cache", "d", "model.bin"], "--teacher-cache belong to a training, and no stage trains."),
+      (
+        ["--int4", "--teacher-cache", "d", "model.bin"],
+        "--teacher-cache belong to a training, and no stage trains."
+      ),
       (["--int4", "--teacher-tokens", "8", "model.bin"], "--teacher-tokens belongs to --teacher-cache"),
-      (["--int4", "--own-tokens", "8", "model.bin"], "Options of training belong to --distill or --recover."),
+      (["--int4", "--own-tokens", "8", "model.bin"], "Options of training belong to --distill or --recover"),
       (
         ["--int4", "--recover", "5", "--train", "self", "--own-tokens", "8", "model.bin"],
         "--own-tokens goes beside a text to learn from"

@@ -277,7 +277,8 @@ struct DistillJobTests {
     #expect(try Recipe(yaml: own.yaml, path: "again").training == own.training)
     for (section, message) in [
       ("training: {text: self, own-tokens: 500}", "'own-tokens' go beside a text"),
-      ("training: {own-tokens: -1}", "own-tokens"), ("calibration: {own-tokens: 5}", "unknown key 'own-tokens'"),
+      ("training: {own-tokens: -1}", "own-tokens"),
+      ("calibration: {own-tokens: 5}", "unknown key 'own-tokens'"),
     ] {
       let error = #expect(throws: RecipeError.self) {
         try Recipe(yaml: "\(section)\nstages:\n  - recover: {steps: 5}\n", path: "r.yaml")

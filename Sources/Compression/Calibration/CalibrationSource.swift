@@ -85,7 +85,9 @@ struct CalibrationSource {
     let summary = try summary(set, cut, context: context, vocabulary: architecture.vocabularySize, tokenizer)
     set.summary = summary
     set.notes = [describe(summary)] + set.notes
-    if plan.ownTokens > 0, !plan.isSelf { try addOwnText(to: &set, architecture, tokenizer, context: context) }
+    if plan.ownTokens > 0, !plan.isSelf {
+      try addOwnText(to: &set, architecture, tokenizer, context: context)
+    }
     if plan.heldOut > 0, heldOut.isEmpty {
       set.notes.append("the \(purpose.rawValue) text is too short to hold a part of it out")
     }

@@ -139,7 +139,8 @@ struct SelfCalibration {
       let seed = seed ^ (UInt64(attempts) &* 0x9E37_79B9_7F4A_7C15)
       let text = Text(
         number: attempts, count: min(context, left), cache: cache, free: Sampler(temperature: 1, seed: seed),
-        usual: Sampler(temperature: 1, topP: Self.topP, seed: ~seed), tokens: bos.map { [$0] } ?? [], next: start)
+        usual: Sampler(temperature: 1, topP: Self.topP, seed: ~seed), tokens: bos.map { [$0] } ?? [],
+        next: start)
       attempts += 1
       if text.tokens.count < text.count { open.append(text) } else { free.append(cache) }
     }

@@ -24,7 +24,8 @@ struct LlamaBlockRunner: Sendable {
     tokens: Int, in work: Workspace, position: @Sendable (_ token: Int) -> Int
   ) -> RotaryTable {
     RotaryTable(
-      configuration.rotary, frequencies: frequencies, tokens: tokens, cosines: work.cosines, sines: work.sines,
+      configuration.rotary, frequencies: frequencies, tokens: tokens, cosines: work.cosines,
+      sines: work.sines,
       position: position)
   }
 
@@ -48,7 +49,8 @@ struct LlamaBlockRunner: Sendable {
     project(block, tokens: tokens, work: work)
     let first = cache.count
     Parallel.forEach(tokens) { token in
-      store(block, index: index, token: token, rotary: rotary, cache: cache, position: first + token, work: work)
+      store(
+        block, index: index, token: token, rotary: rotary, cache: cache, position: first + token, work: work)
     }
     attention.apply(
       queries: work.queries, tokens: tokens, first: first, keys: cache.layout(cache.keys, block: index),
