@@ -10,7 +10,7 @@ final class ProgressBar: Sendable {
   private struct State {
     var stage = ""
     var step = ""
-    var begun = ContinuousClock.now
+    var timeLeft = TimeLeft()
     var drawn = ContinuousClock.now - .seconds(1)
     var block = LiveBlock()
   }
@@ -29,6 +29,7 @@ final class ProgressBar: Sendable {
       case .stage(let index, let count, let label):
         state.stage = "[\(index)/\(count - 1)] \(Terminal.oneLine(label))"
         state.step = ""
+        state.timeLeft.reset()
         state.block.activity = ""
         print(Terminal.styled(state.stage, .bold), &state)
       case .progress(let step, let fraction): advance(&state, step: step, fraction: fraction)
@@ -47,17 +48,15 @@ final class ProgressBar: Sendable {
 
   private func advance(_ state: inout State, step: String, fraction: Double) {
     let now = ContinuousClock.now
+    let left = state.timeLeft.seconds(of: step, fraction: fraction, now: now)
     if state.step != step {
       state.step = step
-      state.begun = now
       state.drawn = now
       return
     }
     let interval: Duration = style == .live ? .milliseconds(100) : .seconds(10)
     guard now - state.drawn >= interval else { return }
     state.drawn = now
-    let elapsed = ProgressBar.seconds(now - state.begun)
-    let left = fraction > 0.02 ? elapsed / fraction * (1 - fraction) : nil
     let part = min(1, max(0, fraction.isFinite ? fraction : 0))
     let percent = "\(Int(part * 100)) %"
     let remaining = left.map { ", \(ProgressBar.time($0)) left" } ?? ""
@@ -92,10 +91,6 @@ final class ProgressBar: Sendable {
       Terminal.error(state.block.erasure())
       state.block = LiveBlock()
     }
-  }
-
-  private static func seconds(_ duration: Duration) -> Double {
-    Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
   }
 
   private static func time(_ seconds: Double) -> String {
