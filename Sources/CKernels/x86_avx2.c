@@ -21,6 +21,7 @@
 #define CK_PRODUCT_LANES 8
 #define CK_WIDE_OFFSET 0
 #define CK_TILES_256 1
+#define CK_ROWS_8 1
 #define CK_TURNS_8 1
 #define CK_HALF_ROWS 1
 #include "bodies/types.h"

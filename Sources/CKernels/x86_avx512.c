@@ -20,6 +20,8 @@
 #define CK_PRODUCT_VECTORS 2
 #define CK_PRODUCT_LANES 16
 #define CK_ROWS_512 1
+#define CK_ROWS_8 1
+#define CK_DPBUSD _mm256_dpbusd_epi32
 #define CK_WIDE_OFFSET 128  // int8 codes are packed as c + 128: vpdpbusd takes unsigned codes
 #include "bodies/types.h"
 #include "bodies/x86.h"

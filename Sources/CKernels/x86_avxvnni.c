@@ -22,6 +22,7 @@
 #define CK_PRODUCT_LANES 8
 #define CK_WIDE_OFFSET 128  // int8 codes are packed as c + 128: vpdpbusd takes unsigned codes
 #define CK_TILES_256 1
+#define CK_ROWS_8 1
 #define CK_TURNS_8 1
 #define CK_HALF_ROWS 1
 #define CK_VNNI 1

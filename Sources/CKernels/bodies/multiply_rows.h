@@ -130,13 +130,13 @@ CK_INLINE float CK(end_row)(const int format, const uint8_t *row, size_t columns
   return (((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))) + offset;
 }
 
-// How far ahead of a row's bytes the next ones are asked for: rows follow each other in memory, and the processor's own
-// prefetching ends with each page.
-#define CK_PREFETCH 8192
+// How far ahead of a row's bytes the next ones are asked for, into the second-level cache: rows follow each other in memory, the
+// processor's own prefetching ends with each page, and the first level has too few lines in flight for the memory's speed.
+#define CK_PREFETCH 16384
 
 CK_INLINE void CK(prefetch)(const uint8_t *row, size_t bytes) {
 #pragma clang loop unroll(full)
-  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + CK_PREFETCH + at);
+  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + CK_PREFETCH + at, 0, 2);
 }
 
 #ifdef CK_ROWS_512
@@ -172,6 +172,10 @@ CK_INLINE float CK(row_dot)(const int format, const uint8_t *row, size_t columns
 }
 #endif
 
+#ifdef CK_ROWS_8
+#include "rows_8.h"
+#endif
+
 #define CK_FOR_EACH_BLOCK_FORMAT(DO) \
   DO(CK_Q4_0) DO(CK_Q4_1) DO(CK_Q5_0) DO(CK_Q5_1) DO(CK_Q8_0) DO(CK_Q2_K) DO(CK_Q3_K) DO(CK_Q4_K) \
   DO(CK_Q5_K) DO(CK_Q6_K) DO(CK_IQ4_NL) DO(CK_IQ4_XS)
@@ -179,6 +183,19 @@ CK_INLINE float CK(row_dot)(const int format, const uint8_t *row, size_t columns
 static void CK(multiply_rows)(int format, const void *rows, size_t row_bytes, size_t row_count,
                               size_t columns, const void *records, size_t tokens, float *y,
                               size_t y_stride) {
+#ifdef CK_ROWS_8
+#define CK_EIGHTS(F) \
+  case F: \
+    CK(multiply_eights)(F, rows, row_bytes, row_count, columns, records, tokens, y, y_stride); \
+    return;
+  if (CK(takes_eight)(format, columns)) {
+    switch (format) {
+      CK_EIGHTS(CK_Q4_0) CK_EIGHTS(CK_Q4_K) CK_EIGHTS(CK_Q5_K)
+      CK_EIGHTS(CK_IQ4_NL) CK_EIGHTS(CK_IQ4_XS)
+    }
+  }
+#undef CK_EIGHTS
+#endif
 #define CK_CASE(F) \
   case F: \
     for (size_t r = 0; r < row_count; r++) { \

@@ -1,6 +1,7 @@
 // Products row by row with codes that go from the row to registers of 32, for AVX2. No include guard.
 //
-// The sums are those of CK(add_256), bit for bit. Formats that are not named here go through the stack.
+// The sums are those of CK(add_256), bit for bit. Formats that are not named here go through the stack, or eight rows at a
+// time (rows_8.h).
 
 // The scales and offsets of 256 weights: 8, or 16.
 typedef struct {
@@ -11,7 +12,7 @@ CK_INLINE __m256i CK(load_256)(const void *p) { return _mm256_loadu_si256((const
 
 CK_INLINE int CK(reads_codes)(const int format) {
   switch (format) {
-  case CK_Q4_0: case CK_Q8_0: case CK_IQ4_NL: case CK_Q4_K: case CK_Q5_K: case CK_Q6_K: case CK_IQ4_XS: return 1;
+  case CK_Q4_0: case CK_Q8_0: case CK_IQ4_NL: case CK_Q6_K: return 1;
   default: return 0;
   }
 }
@@ -43,12 +44,6 @@ CK_INLINE __m256i CK(codes_at)(const int format, const uint8_t *b, const int k) 
   case CK_Q8_0: return CK(load_256)(block + 2);
   case CK_Q4_0: return CK(nibbles_16)(block + 2);
   case CK_IQ4_NL: return CK(table_values)(CK(nibbles_16)(block + 2));
-  case CK_IQ4_XS: return CK(table_values)(CK(nibbles_16)(b + 8 + 16 * k));
-  case CK_Q4_K: return CK(half_bytes)(CK(load_256)(b + 16 + k / 2 * 32), k % 2);
-  case CK_Q5_K: {
-    __m256i fifth = _mm256_and_si256(CK(shifted)(CK(load_256)(b + 16), 4 - k), _mm256_set1_epi8(16));
-    return _mm256_or_si256(CK(half_bytes)(CK(load_256)(b + 48 + k / 2 * 32), k % 2), fifth);
-  }
   default: {  // q6_k
     const int half = k / 4, place = k % 4;
     __m256i high = CK(shifted)(CK(load_256)(b + 128 + 32 * half), 4 - 2 * place);
@@ -56,23 +51,6 @@ CK_INLINE __m256i CK(codes_at)(const int format, const uint8_t *b, const int k) 
     return _mm256_or_si256(low, _mm256_and_si256(high, _mm256_set1_epi8(0x30)));
   }
   }
-}
-
-CK_INLINE __m256 CK(bytes_to_floats)(uint32_t low, uint32_t high) {
-  uint64_t both = (uint64_t)high << 32 | low;
-  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)both)));
-}
-
-CK_INLINE void CK(factors_k4)(const uint8_t *b, CK(factors) *f) {
-  uint32_t w[3], halves;
-  __builtin_memcpy(&halves, b, 4);
-  __builtin_memcpy(w, b + 4, 12);
-  __m128 d = _mm_cvtph_ps(_mm_cvtsi32_si128((int)halves));
-  uint32_t scales = (w[2] & 0x0f0f0f0f) | ((w[0] >> 2) & 0x30303030);
-  uint32_t minima = ((w[2] >> 4) & 0x0f0f0f0f) | ((w[1] >> 2) & 0x30303030);
-  __m256 s = CK(bytes_to_floats)(w[0] & 0x3f3f3f3f, scales), m = CK(bytes_to_floats)(w[1] & 0x3f3f3f3f, minima);
-  _mm256_storeu_ps(f->s, _mm256_mul_ps(s, _mm256_broadcastss_ps(d)));
-  _mm256_storeu_ps(f->m, _mm256_mul_ps(m, -_mm256_broadcastss_ps(_mm_movehdup_ps(d))));
 }
 
 CK_INLINE void CK(factors_q6_k)(const uint8_t *b, CK(factors) *f) {
@@ -86,25 +64,10 @@ CK_INLINE void CK(factors_q6_k)(const uint8_t *b, CK(factors) *f) {
   _mm256_storeu_ps(f->m + 8, _mm256_mul_ps(high, offset));
 }
 
-CK_INLINE void CK(factors_iq4_xs)(const uint8_t *b, CK(factors) *f) {
-  const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
-  uint32_t low;
-  uint16_t high;
-  __builtin_memcpy(&high, b + 2, 2);
-  __builtin_memcpy(&low, b + 4, 4);
-  __m256i codes = _mm256_srlv_epi32(_mm256_set1_epi32((int)low), shifts);
-  __m256i two = _mm256_srlv_epi32(_mm256_set1_epi32(high), _mm256_srli_epi32(shifts, 1));
-  codes = _mm256_or_si256(_mm256_and_si256(codes, _mm256_set1_epi32(15)),
-                          _mm256_and_si256(_mm256_slli_epi32(two, 4), _mm256_set1_epi32(48)));
-  codes = _mm256_sub_epi32(codes, _mm256_set1_epi32(32));
-  _mm256_storeu_ps(f->s, _mm256_mul_ps(_mm256_cvtepi32_ps(codes), _mm256_set1_ps(CK(half)(b))));
-}
-
 CK_INLINE void CK(read_factors)(const int format, const uint8_t *b, CK(factors) *f) {
-  switch (format) {
-  case CK_Q4_K: case CK_Q5_K: CK(factors_k4)(b, f); return;
-  case CK_Q6_K: CK(factors_q6_k)(b, f); return;
-  case CK_IQ4_XS: CK(factors_iq4_xs)(b, f); return;
+  if (format == CK_Q6_K) {
+    CK(factors_q6_k)(b, f);
+    return;
   }
   CK(f8v) scales = CK(halves_8)(b, CK(block_bytes)(format));
   CK(store_8)(f->s, scales);
@@ -118,14 +81,9 @@ CK_INLINE void CK(add_codes)(const int format, const uint8_t *b, CK(record) a, s
   CK(factors) f;
   CK(read_factors)(format, b, &f);
   __m256 d = _mm256_loadu_ps(a.d + at), first = _mm256_loadu_ps(f.s), second = first;
-  // Broadcast from memory, which leaves the shuffling units alone: the compiler is not to see through it. Blocks of 32
-  // are faster when it does.
   float scales[8] __attribute__((aligned(32)));
   if (group == 32) {
     _mm256_store_ps(scales, _mm256_mul_ps(first, d));
-#if !defined(CK_SIMDE)
-    if (CK(block)(format) == 256) __asm__("" : "+m"(scales));
-#endif
   } else {
     first = _mm256_mul_ps(first, _mm256_permutevar8x32_ps(d, pairs));
     second = _mm256_loadu_ps(f.s + 8);

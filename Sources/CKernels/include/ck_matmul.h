@@ -5,7 +5,8 @@
 // w = s·u + m. Activations become int8 codes a with one scale d for each block of 32. A block's share of a
 // product is then d·(s·Σ u·a + m·Σ a), where the sums are exact integers on every instruction set; the floats
 // are added in one fixed order for each row and token (ck_multiply_tile: block after block; ck_multiply_rows: in
-// eight lanes and four turns). So a result never depends on threads, on other tokens, or on how rows are cut.
+// eight lanes and four turns, or on x86, for formats of nibbles, 256 columns after 256). So a result never depends on
+// threads, on other tokens, or on how rows are cut.
 #include <stddef.h>
 #include <stdint.h>
 
