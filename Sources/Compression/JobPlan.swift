@@ -37,6 +37,7 @@ struct JobPlan {
     model: String, tokenizer: String?, recipe: Recipe, allowNonfinite: Bool, cache: String? = nil,
     observer: @escaping JobObserver
   ) throws {
+    try JobPlan.checkOwnText(recipe)
     let source = try ModelFiles.open(model, tokenizer: tokenizer)
     checkpoint = ContainerOutput.prepared(
       try Checkpoint.load(source), for: recipe.container, stages: recipe.stages)
@@ -109,6 +110,17 @@ struct JobPlan {
     if let obstacle = CalibrationSource.obstacle(checkpoint) {
       throw JobError(.badInput, "\(checkpoint.source.path): cannot train: \(obstacle)")
     }
+  }
+
+  /// Refuses text of the model's own beside text of its own: the text to learn from may be that to calibrate on.
+  private static func checkOwnText(_ recipe: Recipe) throws {
+    var plan = recipe.training
+    plan.text = plan.text ?? recipe.calibration.text
+    guard recipe.trains, plan.ownTokens > 0, plan.isSelf else { return }
+    throw JobError(
+      .usage,
+      "--own-tokens goes beside a text to learn from, and '\(CalibrationPlan.selfSource)' is none; give one with --train, or "
+        + "training: {tokens: \(plan.ownTokens)} in a recipe")
   }
 
   /// The tokens of a training text that the model writes itself.

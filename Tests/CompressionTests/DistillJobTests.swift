@@ -253,6 +253,15 @@ struct DistillJobTests {
     #expect(nobody?.description.contains("so there is no original to learn from") == true)
     model.architecture = nil
     #expect(throws: PassError.self) { try RecoverPass(TrainingOptions()).plan(for: model) }
+    var recipe = Recipe(stages: [try distil("layers=2", steps: 1)])
+    recipe.calibration.text = CalibrationPlan.selfSource
+    recipe.training.ownTokens = 500
+    let output = FileManager.default.temporaryDirectory.path + "/compress-own-\(UUID().uuidString)"
+    let own = #expect(throws: JobError.self) {
+      try Job(model: Self.model, recipe: recipe, output: output).run { _ in }
+    }
+    #expect(own?.kind == .usage && own?.description.contains("--own-tokens goes beside a text") == true)
+    #expect(!FileManager.default.fileExists(atPath: output))
   }
 
   @Test("recipes say all of it, and read back")

@@ -112,6 +112,19 @@ CK_INLINE __m256 CK(bytes_of_words)(__m256i words, const int place) {
   return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(words, from));
 }
 
+// How far behind the next eight rows bytes are asked for, into the second-level cache: eight rows are eight places that the
+// processor's own prefetching does not follow, and the first level has too few lines in flight.
+#define CK_EIGHT_AHEAD 8192
+
+// Asks for a quarter of the bytes that follow eight blocks of `bytes`. All at once they would wait for each other.
+CK_INLINE void CK(ask_ahead)(const uint8_t *next, size_t bytes, const size_t quarter) {
+  const size_t lines = bytes / 8;
+#pragma clang loop unroll(full)
+  for (size_t line = quarter * lines / 4; line < (quarter + 1) * lines / 4; line++) {
+    __builtin_prefetch(next + 64 * line, 0, 2);
+  }
+}
+
 // What eight blocks of q4_k or q5_k begin with: factors of scales and minima, and six bits of each, four groups a word.
 typedef struct {
   __m256 d, least;
@@ -142,7 +155,8 @@ CK_INLINE __m256i CK(fifth_of_words)(__m256i high, const int k) {
 }
 
 // 256 columns of eight rows of q4_k or q5_k, from block `b` of the activations on.
-CK_INLINE __m256 CK(eight_k4)(const int format, CK(eight) rows, CK(record) a, size_t b, __m256 acc) {
+CK_INLINE __m256 CK(eight_k4)(const int format, CK(eight) rows, const uint8_t *next, CK(record) a, size_t b,
+                              __m256 acc) {
   const int is_five = format == CK_Q5_K;
   CK(heads) h = CK(heads_k4)(rows);
   __m256i fifth[8];
@@ -154,6 +168,7 @@ CK_INLINE __m256 CK(eight_k4)(const int format, CK(eight) rows, CK(record) a, si
 #pragma clang loop unroll(full)
   for (int c = 0; c < 4; c++) {
     const int8_t *codes = a.codes + 32 * (b + 2 * (size_t)c);
+    CK(ask_ahead)(next, CK(block_bytes)(format), (size_t)c);
     __m256i low = _mm256_setzero_si256(), high = low, low_sum = low, high_sum = low;
 #pragma clang loop unroll(full)
     for (int k = 0; k < 8; k += 4) {
@@ -241,13 +256,15 @@ CK_INLINE __m256 CK(add_group)(const int format, __m256i sum, __m256 scale, CK(r
 
 // 256 columns of eight rows of q4_0 or iq4_nl: pairs of blocks are nine words, a scale being the lower half of the first or
 // the upper half of the fifth.
-CK_INLINE __m256 CK(eight_blocks)(const int format, CK(eight) rows, CK(record) a, size_t b, __m256 acc) {
+CK_INLINE __m256 CK(eight_blocks)(const int format, CK(eight) rows, const uint8_t *next, CK(record) a, size_t b,
+                                  __m256 acc) {
   __m256i w[36];
 #pragma clang loop unroll(full)
   for (int k = 0; k < 9; k++) CK(words_of_rows)(rows, 16 * (size_t)k, w + 4 * k);
 #pragma clang loop unroll(full)
   for (int k = 0; k < 4; k++) {
     const size_t at = b + 2 * (size_t)k;
+    CK(ask_ahead)(next, 8 * CK(block_bytes)(format), (size_t)k);
     const int8_t *codes = a.codes + 32 * at;
     // The first word's lower half is no code, so what it meets does not matter; before the first activation there is none.
     __m256i start = CK(four_codes)(at > 0 ? codes - 2 : codes);
@@ -263,9 +280,12 @@ CK_INLINE __m256 CK(eight_blocks)(const int format, CK(eight) rows, CK(record) a
 }
 
 // 256 columns of eight rows of iq4_xs: words of factors and two bits of scales, of four bits of scales, and of codes.
-CK_INLINE __m256 CK(eight_iq4_xs)(CK(eight) rows, CK(record) a, size_t b, __m256 acc) {
+CK_INLINE __m256 CK(eight_iq4_xs)(CK(eight) rows, const uint8_t *next, CK(record) a, size_t b, __m256 acc) {
   const __m256i four = _mm256_set1_epi32(15), two = _mm256_set1_epi32(48);
   __m256i w[34];
+  // All at once: here the compiler makes better code of it.
+#pragma clang loop unroll(full)
+  for (size_t quarter = 0; quarter < 4; quarter++) CK(ask_ahead)(next, CK(block_bytes)(CK_IQ4_XS), quarter);
 #pragma clang loop unroll(full)
   for (int k = 0; k < 8; k++) CK(words_of_rows)(rows, 16 * (size_t)k, w + 4 * k);
   CK(words_of_rows)(rows, 120, w + 30);
@@ -284,17 +304,14 @@ CK_INLINE __m256 CK(eight_iq4_xs)(CK(eight) rows, CK(record) a, size_t b, __m256
   return acc;
 }
 
-CK_INLINE __m256 CK(eight_columns)(const int format, CK(eight) rows, CK(record) a, size_t b, __m256 acc) {
+CK_INLINE __m256 CK(eight_columns)(const int format, CK(eight) rows, const uint8_t *next, CK(record) a, size_t b,
+                                   __m256 acc) {
   switch (format) {
-  case CK_Q4_K: case CK_Q5_K: return CK(eight_k4)(format, rows, a, b, acc);
-  case CK_IQ4_XS: return CK(eight_iq4_xs)(rows, a, b, acc);
-  default: return CK(eight_blocks)(format, rows, a, b, acc);
+  case CK_Q4_K: case CK_Q5_K: return CK(eight_k4)(format, rows, next, a, b, acc);
+  case CK_IQ4_XS: return CK(eight_iq4_xs)(rows, next, a, b, acc);
+  default: return CK(eight_blocks)(format, rows, next, a, b, acc);
   }
 }
-
-// How far behind the next eight rows bytes are asked for, into the second-level cache: eight rows are eight places that the
-// processor's own prefetching does not follow, and the first level has too few lines in flight.
-#define CK_EIGHT_AHEAD 8192
 
 // Eight rows times one token.
 CK_INLINE __m256 CK(dot_eight)(const int format, CK(eight) rows, size_t columns, CK(record) a) {
@@ -302,10 +319,8 @@ CK_INLINE __m256 CK(dot_eight)(const int format, CK(eight) rows, size_t columns,
   const uint8_t *next = rows.first + 8 * rows.stride + CK_EIGHT_AHEAD;
   __m256 acc = _mm256_setzero_ps();
   for (size_t b = 0; b < columns / 32; b += 8) {
-#pragma clang loop unroll(full)
-    for (size_t line = 0; line < 8 * bytes; line += 64) __builtin_prefetch(next + line, 0, 2);
     next += 8 * bytes;
-    acc = CK(eight_columns)(format, rows, a, b, acc);
+    acc = CK(eight_columns)(format, rows, next, a, b, acc);
     rows.first += bytes;
     rows.second += bytes;
   }
