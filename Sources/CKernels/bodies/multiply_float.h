@@ -59,9 +59,7 @@ CK_INLINE float CK(stored_dot)(const int format, const uint8_t *row, const float
   CK(f16v) a = {0}, b = {0};
   size_t i = 0;
   for (; i + 32 <= count; i += 32) {
-    // Rows follow each other, and the processor's own prefetching ends with each page.
-    __builtin_prefetch(row + size * i + 8192);
-    if (size == 4) __builtin_prefetch(row + size * i + 8192 + 64);
+    CK(prefetch)(row + size * i, 32 * size);
     a = CK(stored_16)(format, row, i) * CK(load)(x + i) + a;
     b = CK(stored_16)(format, row, i + 16) * CK(load)(x + i + 16) + b;
   }
