@@ -30,12 +30,6 @@
 // Products of codes below 2^bits with activations of at most ±127 leave room in 16 bits for `chain` pairs.
 CK_INLINE int CK(chain)(const int kind) { return kind == CK_KIND_4 ? 8 : kind == CK_KIND_5 ? 4 : 2; }
 
-CK_INLINE __m256i CK(broadcast)(const int8_t *a) {
-  int32_t four;
-  __builtin_memcpy(&four, a, 4);
-  return _mm256_set1_epi32(four);
-}
-
 #include "bodies/half_rows_256.h"
 #include "bodies/all.h"
 #if !defined(CK_SIMDE)

@@ -34,12 +34,6 @@
 #include "bodies/types.h"
 #include "bodies/x86.h"
 
-CK_INLINE __m256i CK(broadcast)(const int8_t *a) {
-  int32_t four;
-  __builtin_memcpy(&four, a, 4);
-  return _mm256_set1_epi32(four);
-}
-
 #include "bodies/half_rows_256.h"
 #include "bodies/all.h"
 #if !defined(CK_SIMDE)

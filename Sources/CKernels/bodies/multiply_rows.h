@@ -174,6 +174,13 @@ CK_INLINE float CK(row_dot)(const int format, const uint8_t *row, size_t columns
 
 #ifdef CK_ROWS_8
 #include "rows_8.h"
+#define CK_EIGHTS(F) \
+  if (CK(takes_eight)(F, columns)) { \
+    CK(multiply_eights)(F, rows, row_bytes, row_count, columns, records, tokens, y, y_stride); \
+    break; \
+  }
+#else
+#define CK_EIGHTS(F)
 #endif
 
 #define CK_FOR_EACH_BLOCK_FORMAT(DO) \
@@ -183,21 +190,9 @@ CK_INLINE float CK(row_dot)(const int format, const uint8_t *row, size_t columns
 static void CK(multiply_rows)(int format, const void *rows, size_t row_bytes, size_t row_count,
                               size_t columns, const void *records, size_t tokens, float *y,
                               size_t y_stride) {
-#ifdef CK_ROWS_8
-#define CK_EIGHTS(F) \
-  case F: \
-    CK(multiply_eights)(F, rows, row_bytes, row_count, columns, records, tokens, y, y_stride); \
-    return;
-  if (CK(takes_eight)(format, columns)) {
-    switch (format) {
-      CK_EIGHTS(CK_Q4_0) CK_EIGHTS(CK_Q4_K) CK_EIGHTS(CK_Q5_K)
-      CK_EIGHTS(CK_IQ4_NL) CK_EIGHTS(CK_IQ4_XS)
-    }
-  }
-#undef CK_EIGHTS
-#endif
 #define CK_CASE(F) \
   case F: \
+    CK_EIGHTS(F) \
     for (size_t r = 0; r < row_count; r++) { \
       const uint8_t *row = (const uint8_t *)rows + r * row_bytes; \
       for (size_t t = 0; t < tokens; t++) { \

@@ -46,12 +46,6 @@ CK_INLINE __m256 CK(lower_halves)(__m256i words) {
   return _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
 }
 
-CK_INLINE __m256i CK(four_codes)(const int8_t *a) {
-  int32_t four;
-  __builtin_memcpy(&four, a, 4);
-  return _mm256_set1_epi32(four);
-}
-
 // Adds the products of each lane's four codes with four activations. Without VNNI sums of two are in 16 bits: there is
 // room for those of 16 codes below 16, or of 8 below 32.
 CK_INLINE __m256i CK(add_four)(__m256i sum, __m256i u, __m256i four) {
@@ -184,8 +178,8 @@ CK_INLINE __m256 CK(eight_k4)(const int format, CK(eight) rows, const uint8_t *n
         } else {
           v = CK(high_nibbles)(w[j]);
         }
-        low = CK(add_four)(low, u, CK(four_codes)(codes + 4 * (k + j)));
-        high = CK(add_four)(high, v, CK(four_codes)(codes + 32 + 4 * (k + j)));
+        low = CK(add_four)(low, u, CK(broadcast)(codes + 4 * (k + j)));
+        high = CK(add_four)(high, v, CK(broadcast)(codes + 32 + 4 * (k + j)));
       }
 #ifndef CK_DPBUSD
       if (is_five) {
@@ -235,7 +229,7 @@ CK_INLINE __m256i CK(sum_nibbles)(const int format, const __m256i *w, const int 
 #pragma clang loop unroll(full)
   for (int j = 0; j < count; j++) {
     const __m256i kept = _mm256_set1_epi32((j == 0 ? first : -1) & (j == count - 1 ? last : -1));
-    __m256i a = j == 0 ? start : CK(four_codes)(low + 4 * (j - 1)), b = CK(four_codes)(high + 4 * j);
+    __m256i a = j == 0 ? start : CK(broadcast)(low + 4 * (j - 1)), b = CK(broadcast)(high + 4 * j);
     __m256i u = CK(low_nibbles)(w[j]);
     __m256i v = is_large ? CK(high_nibbles)(w[j]) : CK(low_nibbles)(_mm256_srli_epi16(w[j], 4));
     if (!is_plain) u = CK(values_of_codes)(u), v = CK(values_of_codes)(v);
@@ -267,11 +261,11 @@ CK_INLINE __m256 CK(eight_blocks)(const int format, CK(eight) rows, const uint8_
     CK(ask_ahead)(next, 8 * CK(block_bytes)(format), (size_t)k);
     const int8_t *codes = a.codes + 32 * at;
     // The first word's lower half is no code, so what it meets does not matter; before the first activation there is none.
-    __m256i start = CK(four_codes)(at > 0 ? codes - 2 : codes);
+    __m256i start = CK(broadcast)(at > 0 ? codes - 2 : codes);
     if (at == 0) start = _mm256_slli_epi32(start, 16);
     __m256i first = CK(sum_nibbles)(format, w + 9 * k, 5, -65536, 65535, start, codes + 2, codes + 14);
     __m256i second = CK(sum_nibbles)(
-      format, w + 9 * k + 5, 4, -1, -1, CK(four_codes)(codes + 32), codes + 36, codes + 48);
+      format, w + 9 * k + 5, 4, -1, -1, CK(broadcast)(codes + 32), codes + 36, codes + 48);
     acc = CK(add_group)(format, first, CK(lower_halves)(w[9 * k]), a, at, acc);
     acc = CK(add_group)(
       format, second, CK(lower_halves)(_mm256_srli_epi32(w[9 * k + 4], 16)), a, at + 1, acc);
@@ -294,7 +288,7 @@ CK_INLINE __m256 CK(eight_iq4_xs)(CK(eight) rows, const uint8_t *next, CK(record
   for (int k = 0; k < 8; k++) {
     const int8_t *codes = a.codes + 32 * (b + (size_t)k);
     __m256i sum = CK(sum_nibbles)(
-      CK_IQ4_XS, w + 2 + 4 * k, 4, -1, -1, CK(four_codes)(codes), codes + 4, codes + 16);
+      CK_IQ4_XS, w + 2 + 4 * k, 4, -1, -1, CK(broadcast)(codes), codes + 4, codes + 16);
     __m256i scale = _mm256_or_si256(
       _mm256_and_si256(_mm256_srli_epi32(w[1], 4 * k), four),
       _mm256_and_si256(_mm256_srli_epi32(w[0], 12 + 2 * k), two));
@@ -319,8 +313,8 @@ CK_INLINE __m256 CK(dot_eight)(const int format, CK(eight) rows, size_t columns,
   const uint8_t *next = rows.first + 8 * rows.stride + CK_EIGHT_AHEAD;
   __m256 acc = _mm256_setzero_ps();
   for (size_t b = 0; b < columns / 32; b += 8) {
-    next += 8 * bytes;
     acc = CK(eight_columns)(format, rows, next, a, b, acc);
+    next += 8 * bytes;
     rows.first += bytes;
     rows.second += bytes;
   }

@@ -49,3 +49,10 @@ CK_INLINE CK(i8v) CK(dot_signed)(const int8_t *c, const int8_t *a) {
   __m256i signedA = _mm256_sign_epi8(_mm256_loadu_si256((const __m256i *)a), codes);
   return CK(dot_bytes)(_mm256_abs_epi8(codes), signedA);
 }
+
+// Four codes in every lane.
+CK_INLINE __m256i CK(broadcast)(const int8_t *a) {
+  int32_t four;
+  __builtin_memcpy(&four, a, 4);
+  return _mm256_set1_epi32(four);
+}
