@@ -132,8 +132,24 @@ void ck_multiply_tile(int format, const void *rows, size_t row_bytes, size_t row
 }
 
 void ck_multiply_float_rows(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,
-                            const float *x, size_t tokens, float *y, size_t y_stride, float *scratch) {
-  table()->multiply_float_rows(format, rows, row_bytes, row_count, columns, x, tokens, y, y_stride, scratch);
+                            int x_format, const void *x, size_t tokens, float *y, size_t y_stride, float *scratch) {
+  table()->multiply_float_rows(format, rows, row_bytes, row_count, columns, x_format, x, tokens, y, y_stride, scratch);
+}
+
+float ck_halve_activations(const float *x, size_t columns, void *halves) {
+  const ck_kernels *kernels = table();
+  const float most = kernels->absolute_maximum(x, columns);
+  int exponent = 15;  // not finite, or zero: as they are
+  if (most > 0 && most < INFINITY) (void)frexpf(most, &exponent);
+  const int shift = 15 - exponent < 126 ? 15 - exponent : 126;
+  float part[256];
+  for (size_t at = 0; at < columns; at += 256) {
+    const size_t count = columns - at < 256 ? columns - at : 256;
+    memcpy(part, x + at, count * sizeof(float));
+    kernels->scale(ldexpf(1, shift), part, count);
+    kernels->encode_floats(CK_F16, part, (uint8_t *)halves + 2 * at, count);
+  }
+  return ldexpf(1, -shift);
 }
 
 // Panels are rounded up to whole tiles, which are at most CK_PRODUCT_MOST wide.

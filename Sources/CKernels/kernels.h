@@ -15,7 +15,7 @@ typedef struct {
   void (*multiply_tile)(
     int, const void *, size_t, size_t, size_t, const void *, size_t, float *, size_t, void *);
   void (*multiply_float_rows)(
-    int, const void *, size_t, size_t, size_t, const float *, size_t, float *, size_t, float *);
+    int, const void *, size_t, size_t, size_t, int, const void *, size_t, float *, size_t, float *);
   void (*add_product)(const ck_product *, void *);
   float (*dot)(const float *, const float *, size_t);
   double (*dot_wide)(const float *, const float *, size_t);

@@ -18,6 +18,8 @@ struct MatrixProduct: @unchecked Sendable {
     let formatID: Int32
     /// Whether batches of activations may be rounded to bfloat16, as the rows are.
     let roundsActivations: Bool
+    /// Whether a token's activations may be kept in half precision, as the rows' weights are in 16 bits.
+    let halvesActivations: Bool
 
     /// - Precondition: the form's format holds weights.
     init(_ form: RunningForm, rows: Int, roundsActivations: Bool) {
@@ -26,6 +28,7 @@ struct MatrixProduct: @unchecked Sendable {
       self.rows = rows
       formatID = id
       self.roundsActivations = roundsActivations && form.format == .bf16
+      halvesActivations = roundsActivations && (form.format == .bf16 || form.format == .f16)
     }
 
     func row(_ index: Int) -> UnsafeRawPointer { form.bytes.base + index * form.rowBytes }
@@ -153,17 +156,7 @@ struct MatrixProduct: @unchecked Sendable {
 
   /// - Parameter scratch: where rounded activations go.
   func multiplyFloats(scratch: ActivationScratch) {
-    if tokens < Self.panelTokens {
-      let scratchBytes = columns * MemoryLayout<Float>.stride
-      forEachPiece(size: { _ in decodePiece }) { place, range in
-        let part = parts[place]
-        ck_multiply_float_rows(
-          part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns, x, tokens,
-          results[place] + range.lowerBound, part.rows,
-          ThreadScratch.reserve(scratchBytes).assumingMemoryBound(to: Float.self))
-      }
-      return
-    }
+    if tokens < Self.panelTokens { return multiplyFloatRows(scratch: scratch) }
     if parts.allSatisfy(\.roundsActivations), ck_multiplies_bf16() != 0 {
       return multiplyRounded(scratch: scratch)
     }
@@ -182,6 +175,34 @@ struct MatrixProduct: @unchecked Sendable {
         ck_decode_row(part.formatID, row, panel, count)
         multiplyPanel(panel, range.count, into: target, rows: part.rows)
       }
+    }
+  }
+
+  /// A few tokens, row by row: in half precision for 16-bit weights that allow it, since halves stay in the first-level cache while
+  /// rows stream through it.
+  private func multiplyFloatRows(scratch: ActivationScratch) {
+    var halves: (scales: UnsafeMutablePointer<Float>, numbers: UnsafeMutableRawPointer)?
+    if parts.contains(where: \.halvesActivations) {
+      let memory = scratch.reserve(64 + 2 * tokens * columns)
+      let scales = memory.assumingMemoryBound(to: Float.self)
+      for token in 0..<tokens {
+        let (first, target) = (token * columns, memory + 64 + 2 * token * columns)
+        scales[token] = ck_halve_activations(x + first, columns, target)
+      }
+      halves = (scales, memory + 64)
+    }
+    nonisolated(unsafe) let shared = halves
+    let scratchBytes = columns * MemoryLayout<Float>.stride
+    forEachPiece(size: { _ in decodePiece }) { place, range in
+      let (part, target) = (parts[place], results[place] + range.lowerBound)
+      let halves = part.halvesActivations ? shared : nil
+      ck_multiply_float_rows(
+        part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns,
+        Int32(halves == nil ? CK_F32 : CK_F16), halves.map { UnsafeRawPointer($0.numbers) } ?? UnsafeRawPointer(x),
+        tokens, target, part.rows,
+        ThreadScratch.reserve(scratchBytes).assumingMemoryBound(to: Float.self))
+      guard let halves else { return }
+      for token in 0..<tokens { ck_scale(halves.scales[token], target + token * part.rows, range.count) }
     }
   }
 

@@ -217,9 +217,14 @@ static void compare_vectors(const ck_kernels *set, size_t n) {
       failures++;
     }
     const size_t sizes[] = {8, 4, 2, 2, 1, 1};
-    set->multiply_float_rows(format, stored, n * sizes[format], 1, n, b, 1, c, 1, e);
-    twin->multiply_float_rows(format, stored, n * sizes[format], 1, n, b, 1, d, 1, e);
+    set->multiply_float_rows(format, stored, n * sizes[format], 1, n, CK_F32, b, 1, c, 1, e);
+    twin->multiply_float_rows(format, stored, n * sizes[format], 1, n, CK_F32, b, 1, d, 1, e);
     expect_close(set->name, "multiply_float_rows", c, d, 1, 1e-5, 1);
+    uint16_t halves[N];
+    twin->encode_floats(CK_F16, b, halves, n);
+    set->multiply_float_rows(format, stored, n * sizes[format], 1, n, CK_F16, halves, 1, c, 1, e);
+    twin->multiply_float_rows(format, stored, n * sizes[format], 1, n, CK_F16, halves, 1, d, 1, e);
+    expect_close(set->name, "multiply_float_rows of halves", c, d, 1, 1e-5, 1);
   }
   static float keys[N * 40], values[N * 40], queries[N], out[N], reference[N], scratch[4 * 40];
   fill(keys, n * 40), fill(values, n * 40), fill(queries, n);

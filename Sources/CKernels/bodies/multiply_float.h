@@ -54,41 +54,53 @@ CK_INLINE float CK(stored_1)(const int format, const uint8_t *row, size_t index)
   return value;
 }
 
-CK_INLINE float CK(stored_dot)(const int format, const uint8_t *row, const float *x, size_t count) {
+// A row times a token, each of them in a format of its own.
+CK_INLINE float CK(stored_dot)(const int format, const uint8_t *row, const int x_format, const uint8_t *x,
+                               size_t count) {
   const size_t size = format == CK_F32 ? 4 : 2;
   CK(f16v) a = {0}, b = {0};
   size_t i = 0;
   for (; i + 32 <= count; i += 32) {
     CK(prefetch)(row + size * i, 32 * size);
-    a = CK(stored_16)(format, row, i) * CK(load)(x + i) + a;
-    b = CK(stored_16)(format, row, i + 16) * CK(load)(x + i + 16) + b;
+    a = CK(stored_16)(format, row, i) * CK(stored_16)(x_format, x, i) + a;
+    b = CK(stored_16)(format, row, i + 16) * CK(stored_16)(x_format, x, i + 16) + b;
   }
   if (i + 16 <= count) {
-    a = CK(stored_16)(format, row, i) * CK(load)(x + i) + a;
+    a = CK(stored_16)(format, row, i) * CK(stored_16)(x_format, x, i) + a;
     i += 16;
   }
   float rest = 0;
-  for (; i < count; i++) rest = CK(stored_1)(format, row, i) * x[i] + rest;
+  for (; i < count; i++) rest = CK(stored_1)(format, row, i) * CK(stored_1)(x_format, x, i) + rest;
   return CK(sum16)(a + b) + rest;
 }
 
+CK_INLINE void CK(multiply_row)(const int x_format, int format, const uint8_t *row, size_t columns, const uint8_t *x,
+                                size_t tokens, float *y, size_t y_stride, const float *decoded) {
+  const size_t stride = columns * (x_format == CK_F32 ? 4 : 2);
+  for (size_t t = 0; t < tokens; t++) {
+    const uint8_t *v = x + t * stride;
+    float *out = y + t * y_stride;
+    switch (format) {
+    case CK_F32: *out = CK(stored_dot)(CK_F32, row, x_format, v, columns); break;
+    case CK_F16: *out = CK(stored_dot)(CK_F16, row, x_format, v, columns); break;
+    case CK_BF16: *out = CK(stored_dot)(CK_BF16, row, x_format, v, columns); break;
+    default: *out = CK(stored_dot)(CK_F32, (const uint8_t *)decoded, x_format, v, columns);
+    }
+  }
+}
+
 static void CK(multiply_float_rows)(int format, const void *rows, size_t row_bytes, size_t row_count,
-                                    size_t columns, const float *x, size_t tokens, float *y, size_t y_stride,
-                                    float *scratch) {
+                                    size_t columns, int x_format, const void *x, size_t tokens, float *y,
+                                    size_t y_stride, float *scratch) {
   for (size_t r = 0; r < row_count; r++) {
     const uint8_t *row = (const uint8_t *)rows + r * row_bytes;
     if (format != CK_F32 && format != CK_BF16 && format != CK_F16) {
       ck_decode_row(format, row, scratch, columns);
     }
-    for (size_t t = 0; t < tokens; t++) {
-      const float *v = x + t * columns;
-      float *out = y + t * y_stride + r;
-      switch (format) {
-      case CK_F32: *out = CK(stored_dot)(CK_F32, row, v, columns); break;
-      case CK_F16: *out = CK(stored_dot)(CK_F16, row, v, columns); break;
-      case CK_BF16: *out = CK(stored_dot)(CK_BF16, row, v, columns); break;
-      default: *out = CK(stored_dot)(CK_F32, (const uint8_t *)scratch, v, columns);
-      }
+    if (x_format == CK_F16) {
+      CK(multiply_row)(CK_F16, format, row, columns, x, tokens, y + r, y_stride, scratch);
+    } else {
+      CK(multiply_row)(CK_F32, format, row, columns, x, tokens, y + r, y_stride, scratch);
     }
   }
 }

@@ -16,12 +16,16 @@ CK_INLINE CK(f8v) CK(half_8)(CK(u8h) bits) {
 }
 
 CK_INLINE CK(f16v) CK(half_16)(const void *bytes) {
+#ifdef CK_ROWS_512
+  return (CK(f16v))_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)bytes));
+#else
   __m256 low = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)bytes));
   __m256 high = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)bytes + 1));
   CK(f16v) v;
   __builtin_memcpy(&v, &low, 32);
   __builtin_memcpy((char *)&v + 32, &high, 32);
   return v;
+#endif
 }
 
 // Replaces 32 nibbles by the int8 values that they stand for in iq4_nl and iq4_xs.

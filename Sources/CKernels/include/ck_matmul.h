@@ -57,10 +57,15 @@ int ck_multiplies_halves(void);
 void ck_multiply_half_rows(const void *rows, size_t row_count, size_t columns, const void *records,
                            size_t tokens, float *y, size_t y_stride);
 
-// The same for float formats (CK_F64 … CK_F8_E5M2) and float activations x[t · columns]; `scratch` holds
-// `columns` floats. Products and sums are in single precision.
+// The same for float formats (CK_F64 … CK_F8_E5M2) and activations x[t · columns] that are CK_F32 or CK_F16 by `x_format`; `scratch`
+// holds `columns` floats. Products and sums are in single precision.
 void ck_multiply_float_rows(int format, const void *rows, size_t row_bytes, size_t row_count, size_t columns,
-                            const float *x, size_t tokens, float *y, size_t y_stride, float *scratch);
+                            int x_format, const void *x, size_t tokens, float *y, size_t y_stride, float *scratch);
+
+// Stores one token's activations as half-precision numbers, times a power of two that brings the largest magnitude to at least 2^14:
+// numbers down to 2^-28 of it keep 11 bits. Returns what results are to be multiplied with. Half as many bytes stay in the first-level
+// cache while rows stream through it.
+float ck_halve_activations(const float *x, size_t columns, void *halves);
 
 // 1 where ck_multiply_bf16 works: on processors that multiply pairs of bfloat16 numbers, with their instruction set.
 int ck_multiplies_bf16(void);
