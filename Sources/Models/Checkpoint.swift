@@ -80,8 +80,8 @@ public struct Checkpoint: Sendable {
   ///
   /// - Parameter activations: `f32` decodes quantized matrices to 32-bit floats first, so that nothing but the weights is
   ///   rounded: what a loader that dequantizes computes.
-  /// - Parameter roundsBatches: whether batches of activations may be rounded to bfloat16 where the weights are: how a
-  ///   model is run for its text and timed, not how it is evaluated.
+  /// - Parameter roundsBatches: whether batches of activations may be rounded to bfloat16 where the weights are, and those of
+  ///   single tokens to half precision where weights have 16 bits: how a model is run for its text and timed, not how it is evaluated.
   /// - Parameter isStreamed: whether a large language model may have one block in memory at a time (``StreamedModel``): how
   ///   a text that is known ahead is read.
   /// - Parameter isLate: whether the token embedding may be loaded after the first token; then ``LanguageModel/failure`` is to be looked

@@ -68,7 +68,7 @@ package struct TensorLookup: Sendable {
 
   /// `tensors` of the model at `path`.
   ///
-  /// - Parameter roundsActivations: whether batches of activations may be rounded to bfloat16 where the weights are.
+  /// - Parameter roundsActivations: whether activations of 16-bit weights may be rounded, too (``WeightMatrix``).
   package init(_ tensors: [StoredTensor], path: String, roundsActivations: Bool = false) {
     self.roundsActivations = roundsActivations
     self.tensors = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
