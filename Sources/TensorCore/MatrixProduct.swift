@@ -198,7 +198,8 @@ struct MatrixProduct: @unchecked Sendable {
       let halves = part.halvesActivations ? shared : nil
       ck_multiply_float_rows(
         part.formatID, part.row(range.lowerBound), part.form.rowBytes, range.count, columns,
-        Int32(halves == nil ? CK_F32 : CK_F16), halves.map { UnsafeRawPointer($0.numbers) } ?? UnsafeRawPointer(x),
+        Int32(halves == nil ? CK_F32 : CK_F16),
+        halves.map { UnsafeRawPointer($0.numbers) } ?? UnsafeRawPointer(x),
         tokens, target, part.rows,
         ThreadScratch.reserve(scratchBytes).assumingMemoryBound(to: Float.self))
       guard let halves else { return }

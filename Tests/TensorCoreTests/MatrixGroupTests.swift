@@ -57,7 +57,9 @@ import Testing
     }
     let (exact, y) = products(.bf16, x, rounded, columns: columns)
     if y.results == exact { return }
-    for (result, sum) in zip(y.results, y.expected) { #expect(abs(Double(result) - sum.value) < 1e-5 * sum.size) }
+    for (result, sum) in zip(y.results, y.expected) {
+      #expect(abs(Double(result) - sum.value) < 1e-5 * sum.size)
+    }
   }
 
   /// A few tokens of 16-bit rows: activations times a power of two, rounded to half precision, whatever their size.

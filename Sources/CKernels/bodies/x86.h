@@ -16,7 +16,7 @@ CK_INLINE CK(f8v) CK(half_8)(CK(u8h) bits) {
 }
 
 CK_INLINE CK(f16v) CK(half_16)(const void *bytes) {
-#ifdef CK_ROWS_512
+#if defined(CK_ROWS_512) && !defined(CK_SIMDE)  // SIMDe does not have it
   return (CK(f16v))_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)bytes));
 #else
   __m256 low = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)bytes));
