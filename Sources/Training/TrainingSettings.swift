@@ -55,6 +55,9 @@ package struct TrainingSettings: Sendable, Equatable {
   package var roundsActivations = false
   /// The learning rate of their scales, in parts of a scale a step.
   package var scaleRate = 1e-3
+  /// The steps that rates are meant for: in longer trainings all of them fall with the root of the steps, so that what noise moves adds
+  /// up to as much. Nil where they are the same for any length.
+  package var steadySteps: Int?
 
   /// Whether products are of numbers rounded to bfloat16 where the processor multiplies such; weights, moments and sums are in
   /// single precision in any case.
@@ -84,7 +87,14 @@ package struct TrainingSettings: Sendable, Equatable {
     case .linear: fall = Self.floor + (1 - Self.floor) * left
     case .cosine: fall = Self.floor + (1 - Self.floor) * 0.5 * (1 - cos(Double.pi * left))
     }
-    return learningRate * rise * fall
+    return learningRate * rise * fall * lengthFactor(step: step, progress: progress)
+  }
+
+  /// Where time is what ends a training, its steps are those that this speed would make.
+  private func lengthFactor(step: Int, progress: Double) -> Double {
+    guard let steadySteps else { return 1 }
+    let length = steps.map(Double.init) ?? (progress > 0 ? Double(step) / progress : 0)
+    return length > Double(steadySteps) ? (Double(steadySteps) / length).squareRoot() : 1
   }
 }
 

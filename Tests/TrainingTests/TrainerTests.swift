@@ -199,7 +199,7 @@ struct TrainerTests {
     #expect(error?.description.contains("step 1") == true)
   }
 
-  @Test("warm-up, then down to a tenth; all documents once before any twice")
+  @Test("warm-up, then down to a tenth")
   func schedules() {
     for schedule in TrainingSettings.Schedule.allCases {
       var settings = Self.settings(steps: 200)
@@ -210,6 +210,24 @@ struct TrainerTests {
       #expect(abs(rates[199] - (schedule == .constant ? 1 : 0.1)) < 0.01)
       #expect(zip(rates[10...], rates[11...]).allSatisfy { $0 >= $1 })
     }
+  }
+
+  @Test("rates meant for some steps fall with the root of more, by count or by the clock")
+  func lengths() {
+    var settings = Self.settings(steps: 100)
+    (settings.learningRate, settings.schedule, settings.steadySteps) = (1, .constant, 100)
+    #expect(settings.rate(step: 50, progress: 0.5) == 1)
+    settings.steps = 400
+    #expect(settings.rate(step: 200, progress: 0.5) == 0.5)
+    (settings.steps, settings.minutes) = (nil, 5)
+    #expect(settings.rate(step: 50, progress: 0.5) == 1)
+    #expect(settings.rate(step: 200, progress: 0.5) == 0.5)
+    settings.steadySteps = nil
+    #expect(settings.rate(step: 200, progress: 0.5) == 1)
+  }
+
+  @Test("all documents once before any twice")
+  func order() {
     var order = DataOrder(lengths: [10, 20, 30, 40, 50], seed: 9)
     var again = order
     for epoch in 0..<3 {

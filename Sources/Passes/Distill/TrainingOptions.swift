@@ -181,7 +181,11 @@ public struct TrainingOptions: Sendable, Equatable {
     settings.learningRate =
       learningRate ?? TrainingOptions.rate(width: width, tokens: batchTokens)
       * (isQuantized && !isUniform ? 0.25 : 1)
-    if isUniform { (settings.codeRate, settings.scaleRate) = TrainingOptions.uniformRates }
+    if isUniform {
+      (settings.codeRate, settings.scaleRate) = TrainingOptions.uniformRates
+      let isUsual = learningRate == nil && codeRate == nil && scaleRate == nil
+      settings.steadySteps = isUsual ? TrainingOptions.uniformSteps : nil
+    }
     if let codeRate { settings.codeRate = codeRate }
     if let scaleRate { settings.scaleRate = scaleRate }
     // At high rates codes are noisy: what is gained shows when the rate goes down, so nothing stops before.
@@ -207,6 +211,8 @@ public struct TrainingOptions: Sendable, Equatable {
 
   /// The usual rates of uniform codes, in codes a step, and of their columns' scales, in parts of a scale.
   private static let uniformRates = (codes: 0.01, scales: 2e-3)
+  /// The steps up to which they, and that of norms, are so high (docs/Distillation.md).
+  private static let uniformSteps = 700
 
   /// Narrow models and large batches take larger steps: 2e-3 at a width of 256 and 4096 tokens, in proportion to the inverse of the
   /// width and to the root of the tokens.
