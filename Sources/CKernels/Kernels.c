@@ -142,11 +142,12 @@ float ck_halve_activations(const float *x, size_t columns, void *halves) {
   int exponent = 15;  // not finite, or zero: as they are
   if (most > 0 && most < INFINITY) (void)frexpf(most, &exponent);
   const int shift = 15 - exponent < 126 ? 15 - exponent : 126;
+  const float power = ldexpf(1, shift);
   float part[256];
   for (size_t at = 0; at < columns; at += 256) {
     const size_t count = columns - at < 256 ? columns - at : 256;
     memcpy(part, x + at, count * sizeof(float));
-    kernels->scale(ldexpf(1, shift), part, count);
+    kernels->scale(power, part, count);
     kernels->encode_floats(CK_F16, part, (uint8_t *)halves + 2 * at, count);
   }
   return ldexpf(1, -shift);

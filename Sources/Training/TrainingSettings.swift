@@ -90,11 +90,10 @@ package struct TrainingSettings: Sendable, Equatable {
     return learningRate * rise * fall * lengthFactor(step: step, progress: progress)
   }
 
-  /// Where time is what ends a training, its steps are those that this speed would make.
+  /// A training's length is what this speed promises, whether steps or time end it.
   private func lengthFactor(step: Int, progress: Double) -> Double {
-    guard let steadySteps else { return 1 }
-    let length = steps.map(Double.init) ?? (progress > 0 ? Double(step) / progress : 0)
-    return length > Double(steadySteps) ? (Double(steadySteps) / length).squareRoot() : 1
+    guard let steadySteps, progress > 0 else { return 1 }
+    return min(1, (Double(steadySteps) * progress / Double(max(1, step))).squareRoot())
   }
 }
 

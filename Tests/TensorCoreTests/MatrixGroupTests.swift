@@ -63,8 +63,14 @@ import Testing
   }
 
   /// A few tokens of 16-bit rows: activations times a power of two, rounded to half precision, whatever their size.
-  @Test(arguments: [TensorFormat.f16, .bf16], [1, 3])
-  func halvedActivations(format: TensorFormat, tokens: Int) {
+  @Test(arguments: [TensorFormat.f16, .bf16], instructionSets)
+  func halvedActivations(format: TensorFormat, instructionSet: String) {
+    withInstructionSet(instructionSet) {
+      for tokens in [1, 3] { expectHalvedActivations(format, tokens: tokens) }
+    }
+  }
+
+  private func expectHalvedActivations(_ format: TensorFormat, tokens: Int) {
     for (columns, size) in [(512, Float(1)), (77, 1e20), (300, 1e-30), (31, 1e-43)] {
       var generator = SeededGenerator(seed: 5)
       let x = generator.floats(tokens * columns).map { $0 * size }

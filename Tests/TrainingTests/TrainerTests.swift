@@ -224,6 +224,9 @@ struct TrainerTests {
     #expect(settings.rate(step: 200, progress: 0.5) == 0.5)
     settings.steadySteps = nil
     #expect(settings.rate(step: 200, progress: 0.5) == 1)
+    // Of steps and time, what ends it sooner counts.
+    (settings.steps, settings.steadySteps) = (100_000, 100)
+    #expect(settings.rate(step: 6000, progress: 0.5) == (1.0 / 120).squareRoot())
   }
 
   @Test("all documents once before any twice")
